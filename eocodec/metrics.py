@@ -1,0 +1,209 @@
+"""How far a decoded raster is from the original, counted on valid pixels only.
+
+All sums are accumulated in float64, block by block, so that a raster of any size is compared in
+bounded memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eocodec.errors import InputError
+
+REFLECTANCE_PEAK = 10000.0
+"""PSNR peak in DN: reflectance 1.0 of a Sentinel-2 product."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Distortion between two rasters.
+
+    Attributes
+    ----------
+    rmse : tuple of float
+        Root-mean-square error of each band, in the unit of the samples (DN); NaN for a band
+        without valid pixels.
+    psnr : tuple of float
+        Peak signal-to-noise ratio of each band in dB, for `peak`; infinite for equal bands.
+    max_error : tuple of float
+        Largest absolute error of each band.
+    valid_pixels : tuple of int
+        Valid samples of each band, which the figures above are counted on.
+    total_rmse, total_psnr : float
+        The same over all valid samples of all bands.
+    spectral_angle : float
+        Mean angle in degrees between the band vectors of the two rasters, over the pixels valid in
+        every band; NaN for a single band or where no pixel counts.
+    invalid_mismatches : int
+        Samples that are invalid in one raster and not, or not the same value, in the other; 0 for
+        an intact nodata mask.
+    peak : float
+        Peak of the PSNR.
+    """
+
+    rmse: tuple[float, ...]
+    psnr: tuple[float, ...]
+    max_error: tuple[float, ...]
+    valid_pixels: tuple[int, ...]
+    total_rmse: float
+    total_psnr: float
+    spectral_angle: float
+    invalid_mismatches: int
+    peak: float
+
+
+def psnr_of(rmse: float, peak: float = REFLECTANCE_PEAK) -> float:
+    """Peak signal-to-noise ratio in dB of a root-mean-square error; infinite for 0."""
+    if rmse == 0:
+        return float("inf")
+    return float(20 * np.log10(peak / rmse))
+
+
+@dataclass
+class Comparer:
+    """Accumulates the distortion between two rasters, block by block.
+
+    Parameters
+    ----------
+    bands : int
+        Number of bands of both rasters.
+    nodata : float or None
+        Value of invalid samples in the reference; NaN samples are always invalid.
+    peak : float
+        Peak of the PSNR, in the unit of the samples.
+    """
+
+    bands: int
+    nodata: float | None = None
+    peak: float = REFLECTANCE_PEAK
+    _squares: NDArray[np.float64] = field(init=False, repr=False)
+    _max: NDArray[np.float64] = field(init=False, repr=False)
+    _count: NDArray[np.int64] = field(init=False, repr=False)
+    _angle_sum: float = field(default=0.0, init=False, repr=False)
+    _angle_count: int = field(default=0, init=False, repr=False)
+    _mismatches: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._squares = np.zeros(self.bands, np.float64)
+        self._max = np.zeros(self.bands, np.float64)
+        self._count = np.zeros(self.bands, np.int64)
+
+    def add(
+        self,
+        reference: NDArray[np.generic],
+        decoded: NDArray[np.generic],
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Count one block.
+
+        Parameters
+        ----------
+        reference, decoded : ndarray, (C, H, W)
+            The same block of the two rasters, C being `bands`.
+        valid : ndarray of bool, (C, H, W) or (H, W), optional
+            Samples that count, besides those that are neither NaN nor nodata.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ.
+        """
+        if reference.shape != decoded.shape or reference.shape[0] != self.bands:
+            raise InputError(
+                f"cannot compare blocks of shapes {reference.shape} and {decoded.shape} "
+                f"({self.bands} bands expected): they must be equal"
+            )
+        left, right = reference.astype(np.float64), decoded.astype(np.float64)
+        invalid = _invalid(left, self.nodata)
+        other_invalid = _invalid(right, self.nodata)
+        same = (left == right) | (np.isnan(left) & np.isnan(right))
+        self._mismatches += int(np.count_nonzero((invalid | other_invalid) & ~same))
+        counts = ~(invalid | np.isnan(right))
+        if valid is not None:
+            counts &= valid
+        error = np.zeros_like(left)
+        np.subtract(left, right, where=counts & ~same, out=error)
+        np.abs(error, out=error)
+        axes = (1, 2)
+        self._squares += np.square(error).sum(axis=axes)
+        self._max = np.maximum(self._max, error.max(axis=axes, initial=0.0))
+        self._count += np.count_nonzero(counts, axis=axes)
+        if self.bands > 1:
+            self._add_angles(left, right, counts.all(axis=0))
+
+    def _add_angles(
+        self, left: NDArray[np.float64], right: NDArray[np.float64], counts: NDArray[np.bool_]
+    ) -> None:
+        a, b = left[:, counts], right[:, counts]
+        norms = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
+        usable = (norms[0] > 0) & (norms[1] > 0) & np.isfinite(norms[0]) & np.isfinite(norms[1])
+        a, b = a[:, usable] / norms[0][usable], b[:, usable] / norms[1][usable]
+        # Kahan: accurate for tiny angles, where arccos of the dot product is not.
+        angles = 2 * np.arctan2(np.linalg.norm(a - b, axis=0), np.linalg.norm(a + b, axis=0))
+        self._angle_sum += float(np.degrees(angles).sum())
+        self._angle_count += angles.size
+
+    def result(self) -> Comparison:
+        """Return the distortion of all blocks counted so far."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rmse = np.sqrt(self._squares / self._count)
+        total = self._count.sum()
+        total_rmse = float(np.sqrt(self._squares.sum() / total)) if total else float("nan")
+        angle = self._angle_sum / self._angle_count if self._angle_count else float("nan")
+        return Comparison(
+            rmse=tuple(rmse.tolist()),
+            psnr=tuple(psnr_of(value, self.peak) for value in rmse.tolist()),
+            max_error=tuple(np.where(self._count > 0, self._max, np.nan).tolist()),
+            valid_pixels=tuple(self._count.tolist()),
+            total_rmse=total_rmse,
+            total_psnr=psnr_of(total_rmse, self.peak),
+            spectral_angle=angle,
+            invalid_mismatches=self._mismatches,
+            peak=self.peak,
+        )
+
+
+def compare(
+    reference: NDArray[np.generic],
+    decoded: NDArray[np.generic],
+    *,
+    nodata: float | None = None,
+    peak: float = REFLECTANCE_PEAK,
+) -> Comparison:
+    """Compare two arrays of shape (C, H, W) or (H, W).
+
+    Parameters
+    ----------
+    reference, decoded : ndarray
+        The original and the decoded raster, of equal shape and any real dtype.
+    nodata : float, optional
+        Value of invalid samples in the reference; NaN samples are always invalid.
+    peak : float
+        Peak of the PSNR; 10000 DN, reflectance 1.0, by default.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or are not (C, H, W) or (H, W).
+    """
+    if reference.ndim == 2 and decoded.ndim == 2:
+        reference, decoded = reference[None], decoded[None]
+    if reference.ndim != 3:
+        raise InputError(f"expected arrays of shape (C, H, W) or (H, W), got {reference.shape}")
+    comparer = Comparer(bands=reference.shape[0], nodata=nodata, peak=peak)
+    comparer.add(reference, decoded)
+    return comparer.result()
+
+
+def _invalid(values: NDArray[np.float64], nodata: float | None) -> NDArray[np.bool_]:
+    invalid: NDArray[np.bool_] = np.isnan(values)
+    if nodata is not None:
+        invalid |= values == nodata
+    return invalid
