@@ -1,0 +1,106 @@
+"""Training configurations: TOML files, read into frozen dataclasses."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eocodec.errors import InputError
+from eocodec.networks import NetworkConfig
+from eocodec.training.objective import ObjectiveConfig
+from eocodec.training.reference import ReferenceConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """Adam with a linear warm-up and a cosine decay to a tenth; ``ema`` averages the weights.
+
+    ``cosine = false`` keeps the learning rate fixed, as D3.4. ``token_start`` is the step at which k-means
+    starts the codebooks; before it, token vectors pass unquantised.
+    """
+
+    steps: int
+    learning_rate: float = 4e-4
+    warmup: int = 200
+    cosine: bool = True
+    token_start: int = 400
+    clip: float = 1.0
+    ema: float = 0.998
+    seed: int = 1
+    validate_every: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """Batches in turn, as (number of crops, side in pixels)."""
+
+    sizes: tuple[tuple[int, int], ...] = ((8, 128), (8, 128), (32, 64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One training run; ``family`` is "rvq" (the shipped networks) or "reference" (D3.4)."""
+
+    name: str
+    family: str
+    optimiser: OptimiserConfig
+    batches: BatchConfig = field(default_factory=BatchConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    folder = resources.files("eocodec.training") / "configs"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_config(name_or_path: str) -> TrainingConfig:
+    """Read a shipped configuration by name, or a TOML file by path.
+
+    Raises
+    ------
+    InputError
+        No such file, TOML that cannot be parsed, or a key that does not exist.
+    """
+    path = Path(name_or_path)
+    try:
+        if path.suffix == ".toml":
+            text = path.read_text()
+        else:
+            folder = resources.files("eocodec.training") / "configs"
+            text = (folder / f"{name_or_path}.toml").read_text()
+        data = tomllib.loads(text)
+    except OSError:
+        known = ", ".join(shipped_configs())
+        raise InputError(f"no training configuration {name_or_path!r} (shipped: {known})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name_or_path}: {error}") from error
+    return TrainingConfig(
+        name=str(data.get("name", path.stem)),
+        family=str(data.get("family", "rvq")),
+        optimiser=_parse(OptimiserConfig, data.get("optimiser", {})),
+        batches=BatchConfig(sizes=tuple((int(n), int(s)) for n, s in data["batches"]["sizes"]))
+        if "batches" in data
+        else BatchConfig(),
+        network=_parse(NetworkConfig, data.get("network", {})),
+        objective=_parse(ObjectiveConfig, data.get("objective", {})),
+        reference=_parse(ReferenceConfig, data.get("reference", {})),
+    )
+
+
+def _parse(kind: type[T], table: dict[str, Any]) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise InputError(f"unknown training setting {', '.join(unknown)}; {kind.__name__} has {known}")
+    try:
+        return kind(**table)
+    except TypeError as error:
+        raise InputError(str(error)) from error

@@ -1,0 +1,215 @@
+"""The training loop: resumable, with a progress bar, validation and a CSV/PNG log."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from eocodec.errors import InputError
+from eocodec.networks import RVQVAE
+from eocodec.training.config import TrainingConfig
+from eocodec.training.data import Sampler, load_scenes, validation_tiles
+from eocodec.training.objective import Objective
+from eocodec.training.reference import ReferenceAutoencoder, ReferenceObjective
+
+VALIDATION_LOG2_STEPS = (-2.0, -1.0, 0.0, 1.0)
+
+
+class Trainable(Protocol):
+    """What the loop needs of an objective."""
+
+    model: Any
+
+    def loss(self, components: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
+        """Loss of a batch, under the key "loss"."""
+
+    def validate(self, tiles: list[Any], log2_steps: tuple[float, ...]) -> dict[str, float]:
+        """Figures on the validation tiles."""
+
+
+def build(config: TrainingConfig) -> tuple[Trainable, float]:
+    """Build the objective (with its model) of a configuration, and the DN of one network unit."""
+    if config.family == "rvq":
+        return Objective(RVQVAE(config.network), config.objective), config.network.unit
+    if config.family == "reference":
+        reference = ReferenceAutoencoder(config.reference)
+        return ReferenceObjective(reference), config.reference.unit
+    raise InputError(f"unknown model family {config.family!r}: rvq or reference")
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Warm-up, then cosine decay to 1 % of the configured rate (or none)."""
+    optimiser = config.optimiser
+    warm = min(1.0, (step + 1) / optimiser.warmup)
+    if not optimiser.cosine:
+        return optimiser.learning_rate * warm
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / optimiser.steps)))
+    return optimiser.learning_rate * warm * (0.01 + 0.99 * cosine)
+
+
+class Trainer:
+    """One training run in a folder: ``checkpoint.pt``, ``log.csv``, ``log.png``.
+
+    A folder with a checkpoint is resumed: weights, averages, optimiser, random state and batch number.
+    """
+
+    def __init__(self, config: TrainingConfig, data: Path, folder: Path, device: str) -> None:
+        self.config = config
+        self.folder = folder
+        self.device = torch.device(device)
+        torch.manual_seed(config.optimiser.seed)
+        self.objective, self.unit = build(config)
+        self.model: nn.Module = self.objective.model.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), config.optimiser.learning_rate)
+        self.step = 0
+        self.seconds = 0.0
+        spectral = config.family == "rvq"
+        self.sampler = Sampler(load_scenes(data, "train"), self.unit, spectral=spectral)
+        validation = [s for s in load_scenes(data, "val") if "/" not in s.name]
+        self.tiles = validation_tiles(validation, self.unit, spectral=spectral)
+        self.checkpoint = folder / "checkpoint.pt"
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self.resume()
+
+    def start(self) -> None:
+        """Start the linear transforms from principal components."""
+        if isinstance(self.model, RVQVAE):
+            batches = self.sampler.stream(((32, 128),), self.config.optimiser.seed + 1)
+            sample = torch.cat([torch.as_tensor(next(batches)) for _ in range(6)])
+            self.model.start_from_pca(sample.to(self.device))
+            self.average.load_state_dict(self.model.state_dict())
+
+    def start_codebooks(self) -> None:
+        """Start the codebooks by k-means on the token vectors of a few batches."""
+        batches = self.sampler.stream(self.config.batches.sizes, self.config.optimiser.seed + 2)
+        vectors = []
+        with torch.no_grad():
+            for _ in range(48):
+                batch = torch.as_tensor(next(batches), device=self.device)
+                model: Any = self.model
+                if isinstance(model, RVQVAE):
+                    out = model.token_encoder(model.analysis(batch))
+                else:
+                    out = model.encoder(batch)
+                vectors.append(out.movedim(1, -1).flatten(0, -2))
+        sample = torch.cat(vectors)
+        model.quantizer.kmeans(sample[torch.randperm(len(sample))[:60_000]])
+
+    def resume(self) -> None:
+        """Load the folder's checkpoint."""
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint; a kill while writing leaves the previous one."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.checkpoint.with_suffix(".part")
+        torch.save(state, partial)
+        os.replace(partial, self.checkpoint)
+
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        """Take one step on a batch."""
+        settings = self.config.optimiser
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses = self.objective.loss(batch, quantise_tokens=self.step >= settings.token_start)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimiser.step()
+        decay = min(settings.ema, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            source = self.model.state_dict()
+            for name, value in self.average.state_dict().items():
+                if name.startswith("quantizer."):
+                    value.copy_(source[name])
+                else:
+                    value.lerp_(source[name], 1 - decay)
+        return losses
+
+    def run(self, *, progress: bool = True) -> dict[str, float]:
+        """Train to the configured number of steps; return the last validation figures."""
+        settings = self.config.optimiser
+        if self.step == 0:
+            self.start()
+        figures: dict[str, float] = {}
+        batches = self.sampler.stream(self.config.batches.sizes, settings.seed, self.step)
+        bar = tqdm(total=settings.steps, initial=self.step, disable=not progress, unit="step")
+        began = time.monotonic()
+        while self.step < settings.steps:
+            if self.step == settings.token_start:
+                self.start_codebooks()
+            batch = torch.as_tensor(next(batches)).to(self.device, memory_format=torch.channels_last)
+            losses = self.update(batch)
+            self.step += 1
+            bar.update()
+            if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                self.seconds += time.monotonic() - began
+                figures = self.validate({k: v.item() for k, v in losses.items()})
+                self.save()
+                bar.set_postfix({k: f"{v:.3g}" for k, v in list(figures.items())[:4]})
+                began = time.monotonic()
+        bar.close()
+        batches.close()  # type: ignore[attr-defined]
+        return figures
+
+    def validate(self, losses: dict[str, float]) -> dict[str, float]:
+        """Validate the averaged weights and append a row to the log."""
+        trained = self.objective.model
+        self.objective.model = self.average
+        figures = self.objective.validate(self.tiles, VALIDATION_LOG2_STEPS)
+        self.objective.model = trained
+        row = {"step": self.step, "seconds": round(self.seconds, 1), **losses, **figures}
+        path = self.folder / "log.csv"
+        rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["step"]) < self.step]
+        rows.append(row)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+            writer.writerows(rows)
+        plot(rows, self.folder / "log.png")
+        return figures
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Plot rate, distortion and codebook entropy against the training step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    steps = [int(row["step"]) for row in rows]
+    kinds = (("bpppb", "rate [bpppb]"), ("rmse", "RMSE [DN]"), ("entropy", "entropy [bit]"))
+    for axes, (prefix, label) in zip(figure.subplots(1, 3), kinds, strict=True):
+        for name in rows[-1]:
+            if name.startswith(prefix):
+                axes.plot(steps, [float(row[name]) for row in rows], label=name)
+        axes.set(xlabel="step", ylabel=label, yscale="linear" if prefix == "entropy" else "log")
+        if axes.lines:
+            axes.legend(fontsize="small")
+    figure.savefig(path, dpi=80)
