@@ -1,0 +1,267 @@
+"""The validity mask of a tile: which samples are invalid, and the exact bits that they hold.
+
+Invalid samples (NaN, or equal to nodata) never pass through a model. The mask section of a payload
+labels every sample: 0 is valid, k > 0 carries the k-th fill value. Bands that share a label plane
+share its bytes. SPEC.md, "Mask section", is the normative description.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.errors import FormatError, LimitError
+from eocodec.payload import ByteReader, put_varint
+
+MAX_FILLS = 15
+
+_PLAIN = 0
+_ROW_XOR = 1
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The invalid samples of a tile.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, (C, H, W)
+        0 where valid, k where the sample is `fills[k - 1]`.
+    fills : ndarray, (K,)
+        Fill values in the tile's dtype, K at most `MAX_FILLS`.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    fills: npt.NDArray[Any]
+
+    @property
+    def invalid(self) -> npt.NDArray[np.bool_]:
+        """Boolean (C, H, W), true where a sample is invalid."""
+        return self.labels != 0
+
+    def restore(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return `pixels` (C, H, W) with every invalid sample set to its exact fill."""
+        bits = f"u{pixels.dtype.itemsize}"
+        table = np.concatenate([self.fills[:1], self.fills]).view(bits)
+        out = np.where(self.labels != 0, table[self.labels], pixels.view(bits))
+        return out.view(pixels.dtype)
+
+
+def find_invalid(pixels: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_] | None:
+    """Return where `pixels` are NaN or equal `nodata`, or None when all are valid.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Any shape and numeric dtype.
+    nodata : float or None
+        The nodata value in the units of `pixels`; one that the dtype cannot hold matches nothing.
+    """
+    invalid: npt.NDArray[np.bool_] | None = None
+    if pixels.dtype.kind == "f":
+        invalid = np.isnan(pixels)
+    if nodata is not None and nodata == nodata:
+        value = _as_dtype(nodata, pixels.dtype)
+        if value is not None:
+            same = pixels == value
+            invalid = same if invalid is None else invalid | same
+    if invalid is None or not invalid.any():
+        return None
+    return invalid
+
+
+def _as_dtype(nodata: float, dtype: np.dtype[Any]) -> Any:
+    """Return `nodata` as a scalar of `dtype`, or None when it is out of range or fractional."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return dtype.type(nodata)
+    limits = np.iinfo(dtype)
+    if not np.isfinite(nodata) or nodata != int(nodata):
+        return None
+    return dtype.type(int(nodata)) if limits.min <= int(nodata) <= limits.max else None
+
+
+def build_mask(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_]) -> Mask | None:
+    """Label the invalid samples of `pixels` (both (C, H, W)) by the exact bits that they hold.
+
+    Returns None when they hold more than `MAX_FILLS` different bit patterns (exotic NaN payloads):
+    such a tile can only be coded without loss.
+    """
+    bits = np.ascontiguousarray(pixels).view(f"u{pixels.dtype.itemsize}")[invalid]
+    fills, inverse = _unique(bits)
+    if len(fills) > MAX_FILLS:
+        return None
+    labels = np.zeros(pixels.shape, np.uint8)
+    labels[invalid] = inverse + 1
+    return Mask(labels, fills.view(pixels.dtype))
+
+
+def _unique(bits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    if (bits == bits[0]).all():
+        return bits[:1].copy(), np.zeros(len(bits), np.uint8)
+    fills, inverse = np.unique(bits, return_inverse=True)
+    return fills, inverse
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """Return the mask section for `mask`."""
+    planes: dict[bytes, int] = {}
+    order: list[int] = []
+    for plane in mask.labels:
+        order.append(planes.setdefault(plane.tobytes(), len(planes)))
+    fills = mask.fills.astype(mask.fills.dtype.newbyteorder("<")).tobytes()
+    out = [bytes([len(mask.fills)]), fills, put_varint(len(planes))]
+    if len(planes) > 1:
+        out += [put_varint(index) for index in order]
+    shape = mask.labels.shape[1:]
+    for raw in planes:
+        body = _encode_plane(np.frombuffer(raw, np.uint8).reshape(shape), len(mask.fills))
+        out += [put_varint(len(body)), body]
+    return b"".join(out)
+
+
+def decode_mask(
+    data: bytes | memoryview, shape: tuple[int, int, int], dtype: npt.DTypeLike
+) -> Mask:
+    """Decode a mask section of a tile of `shape` (C, H, W) and `dtype`.
+
+    Raises
+    ------
+    FormatError
+        When the bytes are not a mask section for such a tile.
+    """
+    dtype = np.dtype(dtype)
+    bands, height, width = shape
+    reader = ByteReader(data, "mask section")
+    kinds = reader.u8()
+    if not 1 <= kinds <= MAX_FILLS:
+        raise LimitError(f"mask section declares {kinds} fill values")
+    fills = np.frombuffer(reader.take(kinds * dtype.itemsize), dtype.newbyteorder("<"))
+    count = reader.varint()
+    if not 1 <= count <= bands:
+        raise LimitError(f"mask section declares {count} planes for {bands} bands")
+    order = [reader.varint() for _ in range(bands)] if count > 1 else [0] * bands
+    if max(order) >= count:
+        raise FormatError("mask section refers to a plane that it does not hold")
+    planes = [
+        _decode_plane(reader.take(reader.varint()), (height, width), kinds) for _ in range(count)
+    ]
+    if reader.pos != len(reader.view):
+        raise FormatError("mask section has bytes after its end")
+    labels = np.stack([planes[index] for index in order])
+    return Mask(labels, fills.astype(dtype.newbyteorder("=")))
+
+
+def _pack(labels: npt.NDArray[np.uint8], kinds: int) -> bytes:
+    if kinds == 1:
+        return np.packbits(labels, axis=-1).tobytes()
+    return labels.tobytes()
+
+
+def _encode_plane(labels: npt.NDArray[np.uint8], kinds: int) -> bytes:
+    """Return filter byte and raw deflate of `labels` (H, W), the smaller of two row filters."""
+    if labels.min() == labels.max():
+        return bytes([0x80 | int(labels[0, 0])])
+    above = labels.copy()
+    above[1:] ^= labels[:-1]
+    candidates = []
+    for kind, filtered in ((_PLAIN, labels), (_ROW_XOR, above)):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        body = packer.compress(_pack(filtered, kinds)) + packer.flush()
+        candidates.append(bytes([kind]) + body)
+    return min(candidates, key=len)
+
+
+def _decode_plane(body: memoryview, shape: tuple[int, int], kinds: int) -> npt.NDArray[np.uint8]:
+    height, width = shape
+    if not len(body):
+        raise FormatError("mask plane is empty")
+    kind = body[0]
+    if kind & 0x80:
+        if kind & 0x7F > kinds or len(body) != 1:
+            raise FormatError("mask plane carries an unknown label")
+        return np.full(shape, kind & 0x7F, np.uint8)
+    if kind not in (_PLAIN, _ROW_XOR):
+        raise FormatError(f"mask plane has unknown filter {kind}")
+    row_bytes = (width + 7) // 8 if kinds == 1 else width
+    raw = _inflate(body[1:], height * row_bytes)
+    labels = np.frombuffer(raw, np.uint8).reshape(height, row_bytes)
+    if kinds == 1:
+        labels = np.unpackbits(labels, axis=-1, count=width)
+    if kind == _ROW_XOR:
+        labels = np.bitwise_xor.accumulate(labels, axis=0)
+    if labels.max() > kinds:
+        raise FormatError("mask plane carries an unknown label")
+    return labels
+
+
+def _inflate(body: memoryview, size: int) -> bytes:
+    """Return exactly `size` bytes of a raw deflate stream that must end there."""
+    unpacker = zlib.decompressobj(-15)
+    try:
+        raw = unpacker.decompress(body, size)
+        raw += unpacker.decompress(unpacker.unconsumed_tail, 1) if not unpacker.eof else b""
+    except zlib.error as error:
+        raise FormatError(f"mask plane is damaged: {error}") from None
+    if len(raw) != size or not unpacker.eof or unpacker.unused_data:
+        raise FormatError("mask plane does not hold one label a sample")
+    return raw
+
+
+def fill_holes(
+    pixels: npt.NDArray[np.float32], invalid: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.float32]:
+    """Return `pixels` (C, H, W) with invalid samples replaced by a smooth continuation.
+
+    A pyramid of normalised means: each hole takes the mean of the valid samples of the finest cell
+    that has any. Used by the encoder only; a band without a valid sample becomes 0.
+    """
+    if invalid is None or not invalid.any():
+        return pixels
+    out = pixels.copy()
+    for band in range(len(out)):
+        hole = invalid[band]
+        if hole.any():
+            out[band] = _fill_plane(out[band], ~hole)
+    return out
+
+
+def _fill_plane(
+    plane: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Fill one plane (H, W): means of 2x2 cells upward, bilinear-like interpolation downward."""
+    weight = valid.astype(np.float32)
+    value = np.where(valid, plane, np.float32(0))
+    if valid.all() or min(plane.shape) == 0:
+        return value
+    if plane.shape == (1, 1):
+        return value
+    height, width = plane.shape
+    pad = ((0, height % 2), (0, width % 2))
+    total = _sum2(np.pad(value, pad))
+    count = _sum2(np.pad(weight, pad))
+    known = count > 0
+    coarse = _fill_plane(total / np.maximum(count, np.float32(1)), known)
+    fine = _smooth_double(coarse)[:height, :width]
+    return np.where(valid, plane, fine)
+
+
+def _sum2(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2]
+
+
+def _smooth_double(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Double (h, w) bilinearly with pixel centres aligned and edges replicated."""
+    for axis in (0, 1):
+        near = np.moveaxis(plane, axis, 0)
+        before = np.concatenate([near[:1], near[:-1]])
+        after = np.concatenate([near[1:], near[-1:]])
+        out = np.empty((2 * len(near), near.shape[1]), np.float32)
+        out[0::2] = 0.75 * near + 0.25 * before
+        out[1::2] = 0.75 * near + 0.25 * after
+        plane = np.moveaxis(out, 0, axis)
+    return plane

@@ -1,0 +1,226 @@
+"""One tile, pixels to payload and back: picks the cheapest mode that meets the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec import payload as wire
+from eocodec.errors import ChecksumError, FormatError, InputError
+from eocodec.mask import Mask, build_mask, decode_mask, encode_mask, find_invalid
+from eocodec.payload import Buffer, TileHead, build_payload, layer_bodies, parse_head, pixel_crc32c
+from eocodec.predictive import decode_predictive, encode_predictive
+
+# Below this many valid samples a learned tile cannot repay its head; code it without loss.
+_FEW_SAMPLES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings:
+    """What a tile must keep.
+
+    Attributes
+    ----------
+    lossless : bool
+        Keep every sample exactly.
+    nodata : float or None
+        Samples of this value are invalid: kept exactly, outside the model.
+    model : str or None
+        Model name or id; None takes the default model.
+    layers : int or None
+        Layers to write in the learned mode; None takes the model's default quality.
+    step_scale : float
+        Multiplies the quantiser steps of the learned mode; above 1 is smaller and coarser.
+    """
+
+    lossless: bool = False
+    nodata: float | None = None
+    model: str | None = None
+    layers: int | None = None
+    step_scale: float = 1.0
+
+
+def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None) -> bytes:
+    """Return the payload of one tile.
+
+    Parameters
+    ----------
+    pixels : ndarray, (C, H, W)
+        Any integer dtype of 8 to 64 bits, float32 or float64.
+    settings : EncodeSettings, optional
+        What to keep; by default the learned mode where it applies.
+
+    Raises
+    ------
+    InputError
+        When the array has another rank, no samples, too many, or a dtype the format lacks.
+    """
+    settings = settings or EncodeSettings()
+    pixels = _checked(pixels)
+    values = _constant_values(pixels, None)
+    if values is not None:
+        return _assemble(wire.CONSTANT, pixels, [values], None)
+    invalid = find_invalid(pixels, settings.nodata)
+    mask = None if invalid is None else build_mask(pixels, invalid)
+    if mask is not None:
+        values = _constant_values(pixels, mask.invalid)
+        if values is not None:
+            return _assemble(wire.CONSTANT, pixels, [values], mask)
+    maskable = invalid is None or mask is not None
+    if not settings.lossless and maskable and _learned_mode_pays(pixels, invalid, settings):
+        return _encode_learned(pixels, mask, settings)
+    return _assemble(wire.PREDICTIVE, pixels, [encode_predictive(pixels)], None)
+
+
+def decode_tile(buffer: Buffer, layers: int | None = None) -> npt.NDArray[Any]:
+    """Decode a tile payload, or a prefix of one that holds the layers asked for.
+
+    Parameters
+    ----------
+    buffer : bytes-like
+        The payload; bytes after its last layer are ignored.
+    layers : int or None
+        How many layers to use; None, or more than there are, uses all.
+
+    Returns
+    -------
+    ndarray, (C, H, W)
+        In the tile's dtype, native byte order.
+
+    Raises
+    ------
+    FormatError
+        When the bytes are truncated, damaged or not a tile, or the pixels fail a binding CRC.
+    UnsupportedError
+        When they need a newer release.
+    """
+    head = parse_head(buffer)
+    bodies = layer_bodies(buffer, head, layers)
+    pixels = _decode_bodies(head, bodies)
+    complete = len(bodies) == len(head.layer_sizes)
+    if complete and head.pixel_crc is not None and pixel_crc32c(pixels) != head.pixel_crc:
+        raise ChecksumError("decoded pixels do not match the tile's pixel CRC-32C")
+    return pixels
+
+
+def verify_tile(buffer: Buffer) -> None:
+    """Check every CRC of a whole payload, the pixels' where it binds, and that nothing follows.
+
+    Raises
+    ------
+    FormatError, UnsupportedError
+        As `decode_tile`.
+    """
+    head = parse_head(buffer)
+    if len(buffer) != head.layer_ends[-1]:
+        layer_bodies(buffer, head)
+        raise FormatError(f"tile has {len(buffer) - head.layer_ends[-1]} bytes after its end")
+    if head.pixel_crc is not None:
+        decode_tile(buffer)
+    else:
+        layer_bodies(buffer, head)
+        if head.mask is not None:
+            decode_mask(head.mask, head.shape, head.dtype)
+
+
+def _checked(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if pixels.ndim != 3:
+        raise InputError(f"a tile is (bands, rows, columns), not {pixels.ndim}-dimensional")
+    if pixels.size == 0 or pixels.size > wire.MAX_TILE_SAMPLES:
+        raise InputError(
+            f"a tile holds 1 to {wire.MAX_TILE_SAMPLES} samples, not {pixels.size}; "
+            "choose a smaller tile size"
+        )
+    if len(pixels) > wire.MAX_TILE_BANDS:
+        raise InputError(f"a tile holds at most {wire.MAX_TILE_BANDS} bands, not {len(pixels)}")
+    wire.dtype_code(pixels.dtype)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def _constant_values(
+    pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None
+) -> bytes | None:
+    """Return one little-endian value a band when every band's valid samples are one value."""
+    bits = pixels.view(f"u{pixels.dtype.itemsize}")
+    values = np.zeros(len(bits), bits.dtype)
+    for band, plane in enumerate(bits):
+        valid = plane if invalid is None else plane[~invalid[band]]
+        if valid.size == 0:
+            continue
+        values[band] = valid.flat[0]
+        if not (valid == values[band]).all():
+            return None
+    if (values == values[0]).all():
+        values = values[:1]
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def _learned_mode_pays(
+    pixels: npt.NDArray[Any],
+    invalid: npt.NDArray[np.bool_] | None,
+    settings: EncodeSettings,
+) -> bool:
+    if invalid is not None and pixels.size - np.count_nonzero(invalid) < _FEW_SAMPLES:
+        return False
+    if pixels.size < _FEW_SAMPLES:
+        return False
+    if pixels.dtype.kind == "f":
+        finite = np.isfinite(pixels)
+        if invalid is not None:
+            finite |= invalid
+        if not finite.all():
+            return False
+    from eocodec.rvq import rvq_applies
+
+    return bool(rvq_applies(pixels, settings))
+
+
+def _encode_learned(pixels: npt.NDArray[Any], mask: Mask | None, settings: EncodeSettings) -> bytes:
+    from eocodec.rvq import decode_rvq, encode_rvq
+
+    bodies = encode_rvq(pixels, None if mask is None else mask.invalid, settings)
+    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
+    decoded = decode_rvq(bodies, shape, pixels.dtype)
+    if mask is not None:
+        decoded = mask.restore(decoded)
+    # The float decoder may differ in the last digit elsewhere, so its CRC does not bind.
+    return _assemble(wire.RVQ, decoded, bodies, mask, binding=False)
+
+
+def _assemble(
+    mode: int,
+    pixels: npt.NDArray[Any],
+    bodies: list[bytes],
+    mask: Mask | None,
+    *,
+    binding: bool = True,
+) -> bytes:
+    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
+    section = None if mask is None else encode_mask(mask)
+    crc = pixel_crc32c(pixels)
+    return build_payload(mode, pixels.dtype, shape, bodies, section, crc, binding=binding)
+
+
+def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]:
+    dtype = head.dtype.newbyteorder("=")
+    mask = None if head.mask is None else decode_mask(head.mask, head.shape, dtype)
+    if head.mode == wire.CONSTANT:
+        pixels = _decode_constant(bodies[0], head, dtype)
+    elif head.mode == wire.PREDICTIVE:
+        pixels = decode_predictive(bodies[0], dtype, head.shape)
+    else:
+        from eocodec.rvq import decode_rvq
+
+        pixels = decode_rvq(bodies, head.shape, dtype)
+    return pixels if mask is None else mask.restore(pixels)
+
+
+def _decode_constant(body: memoryview, head: TileHead, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    bands = head.shape[0]
+    if len(body) not in (dtype.itemsize, bands * dtype.itemsize):
+        raise FormatError(f"constant tile of {bands} bands holds {len(body)} bytes of values")
+    values = np.frombuffer(body, head.dtype).astype(dtype)
+    return np.broadcast_to(values[:, None, None], head.shape).copy()

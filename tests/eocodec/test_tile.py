@@ -1,0 +1,174 @@
+"""Tiles: exact round trips in every dtype, mode choice, and refusal of damaged bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eocodec.errors import ChecksumError, EocodecError, FormatError, InputError, TruncatedError
+from eocodec.payload import CONSTANT, DTYPES, PREDICTIVE, build_payload, parse_head
+from eocodec.tile import EncodeSettings, decode_tile, encode_tile, verify_tile
+
+LOSSLESS = EncodeSettings(lossless=True)
+
+
+def random_bits(dtype: np.dtype[Any], shape: tuple[int, ...], seed: int) -> npt.NDArray[Any]:
+    rng = np.random.default_rng(seed)
+    count = int(np.prod(shape)) * dtype.itemsize
+    return rng.integers(0, 256, count, np.uint8).view(dtype).reshape(shape)
+
+
+def smooth(dtype: str, shape: tuple[int, int, int], seed: int = 0) -> npt.NDArray[Any]:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    bands = np.arange(shape[0])[:, None, None]
+    return (60 + 20 * np.sin(x / 9 + bands) + y / 4 + rng.normal(0, 2, shape)).astype(dtype)
+
+
+def assert_same_bits(got: npt.NDArray[Any], want: npt.NDArray[Any]) -> None:
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.name)
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 21), st.integers(1, 21)),
+    seed=st.integers(0, 1000),
+)
+def test_arbitrary_bits_come_back_exactly(
+    dtype: np.dtype[Any], shape: tuple[int, int, int], seed: int
+) -> None:
+    pixels = random_bits(dtype, shape, seed)
+    assert_same_bits(decode_tile(encode_tile(pixels, LOSSLESS)), pixels)
+
+
+@pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
+def test_smooth_tile_of_every_dtype_comes_back_and_shrinks(dtype: str) -> None:
+    pixels = smooth(dtype, (3, 50, 61))
+    if np.dtype(dtype).kind == "f":
+        pixels = np.round(pixels, 1).astype(dtype)
+    payload = encode_tile(pixels, LOSSLESS)
+    assert_same_bits(decode_tile(payload), pixels)
+    assert len(payload) < 0.9 * pixels.nbytes
+    verify_tile(payload)
+
+
+def test_big_endian_input_decodes_to_native_values() -> None:
+    pixels = smooth("uint16", (2, 9, 9))
+    got = decode_tile(encode_tile(pixels.astype(">u2"), LOSSLESS))
+    assert_same_bits(got, pixels)
+
+
+def test_one_value_per_band_is_a_constant_tile_of_few_bytes() -> None:
+    pixels = np.broadcast_to(np.array([7, 9, 11], np.uint16)[:, None, None], (3, 512, 512))
+    payload = encode_tile(pixels)
+    assert parse_head(payload).mode == CONSTANT
+    assert len(payload) < 45
+    assert_same_bits(decode_tile(payload), pixels.copy())
+
+
+@pytest.mark.parametrize("fill", [np.nan, -9999.0])
+def test_all_invalid_tile_is_tiny(fill: float) -> None:
+    pixels = np.full((10, 512, 512), fill, np.float32)
+    payload = encode_tile(pixels, EncodeSettings(nodata=-9999.0))
+    assert len(payload) < 40
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+def test_constant_tile_with_holes_keeps_nan_and_nodata_apart() -> None:
+    pixels = np.full((2, 64, 64), 5, np.float32)
+    pixels[0, 3:9, 4:20] = np.nan
+    pixels[1, 40:, 7] = -1
+    payload = encode_tile(pixels, EncodeSettings(nodata=-1))
+    assert parse_head(payload).mode == CONSTANT
+    assert len(payload) < 130
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+def test_lossless_keeps_infinities_negative_zero_and_nan_payloads() -> None:
+    pixels = smooth("float32", (2, 20, 20))
+    flat = pixels.reshape(-1)
+    flat[:5] = [np.inf, -np.inf, -0.0, 0.0, np.nan]
+    flat.view(np.uint32)[6] = 0x7FC01234
+    assert_same_bits(decode_tile(encode_tile(pixels, LOSSLESS)), pixels)
+
+
+def test_tiny_lossy_tile_falls_to_predictive() -> None:
+    pixels = smooth("uint16", (10, 4, 4))
+    payload = encode_tile(pixels)
+    assert parse_head(payload).mode == PREDICTIVE
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+def test_infinities_fall_to_predictive() -> None:
+    pixels = smooth("float32", (10, 32, 32))
+    pixels[0, 0, 0] = np.inf
+    payload = encode_tile(pixels)
+    assert parse_head(payload).mode == PREDICTIVE
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+def test_layers_above_the_available_decode_all() -> None:
+    pixels = smooth("uint16", (2, 20, 20))
+    assert_same_bits(decode_tile(encode_tile(pixels, LOSSLESS), layers=9), pixels)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.zeros((4, 4), np.uint8), "bands, rows, columns"),
+        (np.zeros((1, 0, 4), np.uint8), "samples"),
+        (np.zeros((1, 4, 4), np.complex64), "complex64"),
+        (np.zeros((5000, 1, 1), np.uint8), "bands"),
+    ],
+)
+def test_what_no_tile_can_hold_is_an_input_error(pixels: npt.NDArray[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        encode_tile(pixels)
+
+
+def test_wrong_pixel_crc_is_a_checksum_error() -> None:
+    payload = build_payload(CONSTANT, "u1", (1, 2, 2), [b"\x05"], None, 1234)
+    with pytest.raises(ChecksumError, match="pixel"):
+        decode_tile(payload)
+    with pytest.raises(ChecksumError, match="pixel"):
+        verify_tile(payload)
+
+
+def test_verify_refuses_bytes_after_the_end() -> None:
+    payload = encode_tile(smooth("uint8", (1, 9, 9)), LOSSLESS)
+    with pytest.raises(FormatError, match="3 bytes after"):
+        verify_tile(payload + b"abc")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.99])
+def test_truncated_tile_is_a_truncated_error(part: float) -> None:
+    payload = encode_tile(smooth("uint16", (2, 30, 30)), LOSSLESS)
+    with pytest.raises(TruncatedError):
+        decode_tile(payload[: int(part * len(payload))])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_flipped_bit_goes_unnoticed(data: st.DataObject) -> None:
+    pixels = smooth("float32", (2, 16, 17)).round(1)
+    pixels[0, 2:5, 3:9] = np.nan
+    payload = bytearray(encode_tile(pixels, LOSSLESS))
+    position = data.draw(st.integers(0, len(payload) * 8 - 1))
+    payload[position // 8] ^= 1 << position % 8
+    with pytest.raises(EocodecError):
+        decode_tile(payload)
+
+
+@settings(max_examples=100, deadline=None)
+@given(noise=st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused(noise: bytes) -> None:
+    with pytest.raises(EocodecError):
+        decode_tile(noise)
