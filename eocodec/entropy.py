@@ -1,0 +1,109 @@
+"""Entropy coding: constriction's range coder driven by tables of integer counts.
+
+A table is a list of positive integer counts below 2**24, one a symbol, so that building it is exact everywhere.
+Symbols are coded in runs that share a table, which is what the range coder does fastest: callers sort symbols
+by context class. Bytes are the range coder's 32-bit words, little-endian.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.errors import FormatError
+
+IntArray = npt.NDArray[np.int32]
+
+_MODELS = constriction.stream.model
+_UNIFORM = _MODELS.Uniform()
+_ESCAPE_BITS = 31
+
+
+def _categorical(counts: npt.NDArray[Any]) -> Any:
+    return _MODELS.Categorical(np.asarray(counts, np.float64), lazy=False, perfect=False)
+
+
+class SymbolEncoder:
+    """Range encoder of one byte string."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def encode(self, symbols: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
+        """Append symbols (any shape, values 0 to len(counts) - 1) coded with one table."""
+        if symbols.size and len(counts) > 1:
+            self._coder.encode(np.ascontiguousarray(symbols, np.int32).ravel(), _categorical(counts))
+
+    def encode_uniform(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | int) -> None:
+        """Append symbols that are uniform on 0 to size - 1, with 2 <= size <= 2**24."""
+        if symbols.size:
+            array = np.broadcast_to(np.asarray(sizes, np.int32), symbols.shape)
+            self._coder.encode(np.asarray(symbols, np.int32), _UNIFORM, np.ascontiguousarray(array))
+
+    def encode_unbounded(self, values: npt.NDArray[Any]) -> None:
+        """Append non-negative integers below 2**31 - 1 by Elias gamma code (rare, large values)."""
+        if not values.size:
+            return
+        plus = values.astype(np.int64) + 1
+        lengths = np.frexp(plus.astype(np.float64))[1] - 1
+        self.encode_uniform(lengths, _ESCAPE_BITS)
+        for shift in (0, 12, 24):
+            bits = np.clip(lengths - shift, 0, 12)
+            part = (plus >> shift) & ((1 << bits) - 1)
+            some = bits > 0
+            self.encode_uniform(part[some], (1 << bits)[some])
+
+    def finish(self) -> bytes:
+        """Return the bytes."""
+        words: npt.NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes()
+
+
+class SymbolDecoder:
+    """Range decoder of one byte string; mirrors the calls of the encoder.
+
+    Bytes that no encoder produced decode to arbitrary symbols within their tables, or raise.
+
+    Raises
+    ------
+    FormatError
+        The length is no multiple of four, or the bytes are invalid for a table.
+    """
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        if len(data) % 4:
+            raise FormatError(f"range-coded data of {len(data)} bytes is not whole 32-bit words")
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def _decode(self, *arguments: Any) -> IntArray:
+        try:
+            out: IntArray = self._coder.decode(*arguments)
+        except (AssertionError, ValueError) as error:
+            raise FormatError(f"invalid range-coded data: {error}") from error
+        return out
+
+    def decode(self, number: int, counts: npt.NDArray[Any]) -> IntArray:
+        """Read symbols coded with one table."""
+        if number == 0 or len(counts) == 1:
+            return np.zeros(number, np.int32)
+        return self._decode(_categorical(counts), number)
+
+    def decode_uniform(self, sizes: npt.NDArray[Any]) -> IntArray:
+        """Read a symbol for each of the sizes."""
+        if not sizes.size:
+            return np.zeros(0, np.int32)
+        return self._decode(_UNIFORM, np.ascontiguousarray(sizes, np.int32))
+
+    def decode_unbounded(self, number: int) -> npt.NDArray[np.int64]:
+        """Read what :meth:`SymbolEncoder.encode_unbounded` wrote."""
+        lengths = self.decode_uniform(np.full(number, _ESCAPE_BITS)).astype(np.int64)
+        plus = np.left_shift(1, lengths)
+        for shift in (0, 12, 24):
+            bits = np.clip(lengths - shift, 0, 12)
+            some = bits > 0
+            plus[some] += self.decode_uniform((1 << bits)[some]).astype(np.int64) << shift
+        return plus - 1

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.errors import FormatError
+
+
+@given(
+    st.lists(st.integers(1, 2**20), min_size=1, max_size=40),
+    st.lists(st.integers(0, 2**31 - 3), max_size=30),
+    st.integers(0, 2**32 - 1),
+)
+def test_symbols_survive_the_range_coder(counts: list[int], large: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = np.array(counts)
+    symbols = rng.integers(0, len(counts), 200)
+    sizes = rng.integers(2, 2**24, 50)
+    uniform = rng.integers(0, sizes)
+    encoder = SymbolEncoder()
+    encoder.encode(symbols, table)
+    encoder.encode_unbounded(np.array(large, np.int64))
+    encoder.encode_uniform(uniform, sizes)
+    decoder = SymbolDecoder(encoder.finish())
+    assert np.array_equal(decoder.decode(200, table), symbols)
+    assert decoder.decode_unbounded(len(large)).tolist() == large
+    assert np.array_equal(decoder.decode_uniform(sizes), uniform)
+
+
+def test_coded_size_is_close_to_the_entropy() -> None:
+    rng = np.random.default_rng(0)
+    counts = np.array([900, 60, 30, 10])
+    symbols = rng.choice(4, 100_000, p=counts / counts.sum())
+    encoder = SymbolEncoder()
+    encoder.encode(symbols, counts)
+    share = np.bincount(symbols) / len(symbols)
+    ideal = -(share * np.log2(counts / counts.sum())).sum() * len(symbols) / 8
+    assert len(encoder.finish()) < ideal * 1.001 + 8
+
+
+def test_data_that_is_not_whole_words_is_refused() -> None:
+    with pytest.raises(FormatError, match="32-bit"):
+        SymbolDecoder(b"12345")
