@@ -1,0 +1,25 @@
+"""The `.eoc` container: several tiled arrays in one file, streamed out, read by ranges.
+
+SPEC.md is the normative description of the bytes.
+"""
+
+from eocodec.formats.eoc.array_reader import ArrayReader, TileInfo
+from eocodec.formats.eoc.header import ArrayHeader, Band, Gcp, array_header
+from eocodec.formats.eoc.reader import Reader, decompress
+from eocodec.formats.eoc.reader import open_reader as open
+from eocodec.formats.eoc.writer import Writer, compress, create
+
+__all__ = [
+    "ArrayHeader",
+    "ArrayReader",
+    "Band",
+    "Gcp",
+    "Reader",
+    "TileInfo",
+    "Writer",
+    "array_header",
+    "compress",
+    "create",
+    "decompress",
+    "open",
+]

@@ -1,0 +1,411 @@
+"""Writing a container in one pass: tiles are encoded in threads as soon as they are complete."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.errors import EocodecError, InputError
+from eocodec.formats.eoc.coding import with_coding
+from eocodec.formats.eoc.grid import Box
+from eocodec.formats.eoc.header import ArrayFields, ArrayHeader, array_header
+from eocodec.formats.eoc.header_json import Header, dump_header
+from eocodec.formats.eoc.index import TileEntry, build_index
+from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section, record_leader
+from eocodec.formats.eoc.pool import OrderedPool
+from eocodec.formats.eoc.sink import Sink, Target, open_sink
+from eocodec.formats.eoc.window import Window, window_box
+from eocodec.payload import crc32c, parse_head
+from eocodec.tile import EncodeSettings, encode_tile
+
+Settings = EncodeSettings | Mapping[str, EncodeSettings] | None
+
+
+class _Encoded(TypedDict):
+    array: int
+    tile: int
+    payload: bytes
+
+
+class _Assembly:
+    """A tile of which windows have brought a part so far."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any]):
+        self.pixels = np.empty(shape, dtype)
+        self._missing = np.ones(shape, bool)
+        self._left = self._missing.size
+
+    def add(self, box: Box, pixels: npt.NDArray[Any]) -> bool:
+        """Put in `pixels`; return whether the tile is complete."""
+        if not self._missing[box].all():
+            raise InputError("it brings samples that were already written")
+        self.pixels[box] = pixels
+        self._missing[box] = False
+        self._left -= pixels.size
+        return self._left == 0
+
+
+@dataclass
+class _Track:
+    """How far one array has come."""
+
+    header: ArrayHeader
+    settings: EncodeSettings
+    entries: list[TileEntry | None]
+    started: bytearray
+    assemblies: dict[int, _Assembly]
+
+
+class Writer:
+    """Writes one container. `create` opens it; use it as a context manager.
+
+    Leaving the `with` block publishes the file; an exception inside it, or a missing tile,
+    leaves nothing under the final name. A writer belongs to one thread.
+    """
+
+    def __init__(self, sink: Sink, *, threads: int | None = None):
+        self._sink = sink
+        self._pool: OrderedPool[_Encoded] = OrderedPool(threads)
+        self._tracks: list[_Track] = []
+        self._header_crc: int | None = None
+        self._records_start = self._at = 0
+        self._closed = False
+
+    @property
+    def arrays(self) -> tuple[ArrayHeader, ...]:
+        """The headers of the arrays, codec and model set."""
+        return tuple(track.header for track in self._tracks)
+
+    def add_array(self, header: ArrayHeader, settings: EncodeSettings | None = None) -> None:
+        """Declare one more array; possible until the first window is written.
+
+        Parameters
+        ----------
+        header : ArrayHeader
+            From `array_header`; its `nodata` is used where `settings` has none.
+        settings : EncodeSettings, optional
+            What its tiles must keep.
+
+        Raises
+        ------
+        InputError
+            After the first `write`, or when `header` and `settings` contradict each other.
+        """
+        self._check_open()
+        if self._header_crc is not None:
+            raise InputError("arrays must be declared before the first window is written")
+        header, settings = with_coding(header, settings or EncodeSettings())
+        tiles = header.grid.tiles
+        self._tracks.append(_Track(header, settings, [None] * tiles, bytearray(tiles), {}))
+
+    def write(
+        self, window: Window, pixels: npt.NDArray[Any], array: int | str | None = None
+    ) -> None:
+        """Write a window of an array; each sample exactly once, in any order.
+
+        Tiles that the window covers whole are encoded at once. Parts of tiles are held in memory
+        until the tile is complete, so windows aligned to tiles need the least.
+
+        Parameters
+        ----------
+        window : None, tuple or object
+            None for the whole array; (rows, columns) or (planes, rows, columns), each a slice
+            or a pair (start, stop); or a `rasterio.windows.Window`.
+        pixels : ndarray, (planes, height, width)
+            Of the array's dtype; (height, width) will do for one plane. Copied where needed.
+        array : int or str, optional
+            Number or name of the array; the first by default.
+
+        Raises
+        ------
+        InputError
+            When window, shape or dtype do not fit, or samples are written twice.
+        EocodecError
+            When the bytes cannot be written.
+        """
+        self._check_open()
+        number = self._number(array)
+        track = self._tracks[number]
+        grid = track.header.grid
+        box = window_box(window, grid.shape)
+        block = _block(np.asarray(pixels), box, track.header)
+        self._start()
+        for tile in grid.touched(box):
+            tile_box = grid.box(tile)
+            shared = tuple(
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(box, tile_box, strict=True)
+            )
+            part = block[_relative(shared, box)]
+            if track.started[tile]:
+                raise InputError(f"{_where(track.header, tile)}: it was already written")
+            if shared == tile_box and tile not in track.assemblies:
+                self._encode(number, tile, part.copy())
+                continue
+            if tile not in track.assemblies:
+                track.assemblies[tile] = _Assembly(grid.tile_shape(tile), track.header.dtype)
+            try:
+                complete = track.assemblies[tile].add(_relative(shared, tile_box), part)
+            except InputError as error:
+                raise InputError(f"{_where(track.header, tile)}: {error}") from error
+            if complete:
+                self._encode(number, tile, track.assemblies.pop(tile).pixels)
+
+    def close(self) -> None:
+        """Finish the file: wait for the encoders, write index and footer, publish.
+
+        Raises
+        ------
+        InputError
+            When a tile is missing; the file is not published.
+        """
+        if self._closed:
+            return
+        try:
+            self._start()
+            for encoded in self._pool.drain():
+                self._record(encoded)
+            index = build_index([_complete(track) for track in self._tracks], self._records_start)
+            footer = Footer(self._at, len(index), crc32c(index), self._header_crc or 0)
+            self._put(index + build_footer(footer))
+            self._closed = True
+            self._pool.close()
+            self._sink.publish()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Stop and leave nothing behind; what went down a pipe is no valid container."""
+        self._closed = True
+        self._pool.close()
+        self._sink.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif not self._closed:
+            self.abort()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("the writer is closed")
+
+    def _number(self, array: int | str | None) -> int:
+        if isinstance(array, str):
+            names = [track.header.name for track in self._tracks]
+            if array not in names:
+                raise InputError(f"no array {array!r}; there are {names}")
+            return names.index(array)
+        if not 0 <= (array or 0) < len(self._tracks):
+            raise InputError(f"no array {array or 0}; there are {len(self._tracks)}")
+        return array or 0
+
+    def _start(self) -> None:
+        if self._header_crc is None:
+            section, crc = build_header_section(dump_header(Header(arrays=self.arrays)))
+            self._put(section)
+            self._records_start, self._header_crc = self._at, crc
+
+    def _encode(self, array: int, tile: int, pixels: npt.NDArray[Any]) -> None:
+        track = self._tracks[array]
+        track.started[tile] = 1
+        for encoded in self._pool.push(partial(_encode, track, array, tile, pixels)):
+            self._record(encoded)
+
+    def _record(self, encoded: _Encoded) -> None:
+        array, tile, payload = encoded["array"], encoded["tile"], encoded["payload"]
+        leader = record_leader(array, tile, len(payload))
+        head = parse_head(payload)
+        crc = int.from_bytes(payload[head.size - 4 : head.size], "little")
+        offset = self._at + len(leader)
+        self._tracks[array].entries[tile] = TileEntry(offset, head.size, head.layer_sizes, crc)
+        self._put(leader)
+        self._put(payload)
+
+    def _put(self, data: bytes) -> None:
+        self._sink.write(data)
+        self._at += len(data)
+
+
+def _encode(track: _Track, array: int, tile: int, pixels: npt.NDArray[Any]) -> _Encoded:
+    try:
+        payload = encode_tile(pixels, track.settings)
+    except EocodecError as error:
+        raise type(error)(f"{_where(track.header, tile)}: {error}") from error
+    return {"array": array, "tile": tile, "payload": payload}
+
+
+def _where(header: ArrayHeader, tile: int) -> str:
+    _, rows, columns = header.grid.box(tile)
+    return (
+        f"array {header.name!r}, tile {tile} "
+        f"(rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop})"
+    )
+
+
+def _complete(track: _Track) -> list[TileEntry]:
+    entries = [entry for entry in track.entries if entry is not None]
+    missing = len(track.entries) - len(entries)
+    if missing:
+        first = track.entries.index(None)
+        raise InputError(
+            f"{missing} of {len(track.entries)} tiles were not written whole; the first is "
+            f"{_where(track.header, first)}"
+        )
+    return entries
+
+
+def _relative(box: tuple[slice, ...], origin: Box) -> Box:
+    planes, rows, columns = (
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, origin, strict=True)
+    )
+    return planes, rows, columns
+
+
+def _block(pixels: npt.NDArray[Any], box: Box, header: ArrayHeader) -> npt.NDArray[Any]:
+    shape = tuple(s.stop - s.start for s in box)
+    same_window = pixels.ndim >= 2 and pixels.shape[-2:] == shape[1:]
+    if not same_window or pixels.size != np.prod(shape, dtype=np.int64):
+        raise InputError(
+            f"array {header.name!r}: the window takes pixels of shape {shape}, got {pixels.shape}"
+        )
+    if pixels.dtype.newbyteorder("=") != header.dtype:
+        raise InputError(f"array {header.name!r} is {header.dtype}, the pixels are {pixels.dtype}")
+    return pixels.astype(header.dtype, copy=False).reshape(shape)
+
+
+def create(
+    target: Target,
+    *,
+    arrays: Sequence[ArrayHeader] | None = None,
+    settings: Settings = None,
+    threads: int | None = None,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    **fields: Unpack[ArrayFields],
+) -> Writer:
+    """Start a container for one array (`shape=`, `dtype=`, ...) or several (`arrays=`).
+
+    Parameters
+    ----------
+    target : path, fsspec URL or writable binary file
+        A local file appears whole, under its name, when the writer is closed. A file object is
+        written in one pass, never sought and not closed, so a pipe will do. Other URLs are
+        spooled to local disk and uploaded at the end.
+    arrays : sequence of ArrayHeader, optional
+        Headers from `array_header`, instead of `fields`. May be empty: see `Writer.add_array`.
+    settings : EncodeSettings, or mapping of array name to EncodeSettings, optional
+        What the tiles must keep.
+    threads : int, optional
+        Encoding threads; the process's cores, at most 8, by default.
+    overwrite : bool
+        Replace an existing file.
+    storage_options : mapping, optional
+        For fsspec.
+    **fields
+        The keywords of `array_header` (see `ArrayFields`, `ArrayHeader`).
+
+    Returns
+    -------
+    Writer
+        A context manager.
+
+    Raises
+    ------
+    InputError
+        When a keyword cannot be, or the target exists or cannot be written.
+
+    Examples
+    --------
+    >>> import io, numpy as np, eocodec
+    >>> buffer = io.BytesIO()
+    >>> lossless = eocodec.EncodeSettings(lossless=True)
+    >>> with eocodec.create(buffer, shape=(2, 8, 8), dtype="uint16", settings=lossless) as writer:
+    ...     writer.write((slice(0, 8), slice(0, 8)), np.ones((2, 8, 8), "uint16"))
+    >>> eocodec.open(buffer.getvalue())[1, 0:2, 0:2].tolist()
+    [[1, 1], [1, 1]]
+    """
+    if arrays is None:
+        arrays = [array_header(**fields)]
+    elif fields:
+        raise InputError(f"pass arrays or {sorted(fields)}, not both")
+    chosen = {header.name: _settings_of(header, settings) for header in arrays}
+    # Everything that can be wrong with the arrays is found before the target is touched.
+    coded = tuple(with_coding(header, chosen[header.name])[0] for header in arrays)
+    if coded:
+        dump_header(Header(arrays=coded))
+    sink = open_sink(target, overwrite=overwrite, storage_options=storage_options or {})
+    writer = Writer(sink, threads=threads)
+    for header in arrays:
+        writer.add_array(header, chosen[header.name])
+    return writer
+
+
+def _settings_of(header: ArrayHeader, settings: Settings) -> EncodeSettings:
+    if isinstance(settings, Mapping):
+        if header.name not in settings:
+            raise InputError(f"settings has no entry for array {header.name!r}")
+        return settings[header.name]
+    return settings or EncodeSettings()
+
+
+def compress(
+    array: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    *,
+    settings: Settings = None,
+    threads: int | None = None,
+    **fields: Any,
+) -> bytes:
+    """Return the bytes of a container that holds `array`.
+
+    Parameters
+    ----------
+    array : ndarray, or mapping of name to ndarray
+        Two to eight axes each; the last two are rows and columns.
+    settings, threads
+        As `create`.
+    **fields
+        The keywords of `array_header` but shape and dtype; for a mapping, of every array.
+
+    Raises
+    ------
+    InputError
+        When the array or a keyword cannot be coded.
+    """
+    name = fields.pop("name", "data")
+    named = dict(array) if isinstance(array, Mapping) else {name: np.asarray(array)}
+    headers = [
+        array_header(shape=one.shape, dtype=one.dtype, name=key, **fields)
+        for key, one in named.items()
+    ]
+    buffer = io.BytesIO()
+    with create(buffer, arrays=headers, settings=settings, threads=threads) as writer:
+        for header in headers:
+            for box, pixels in _tiles_of(header, named[header.name]):
+                writer.write(box, pixels, header.name)
+    return buffer.getvalue()
+
+
+def _tiles_of(
+    header: ArrayHeader, array: npt.NDArray[Any]
+) -> Iterator[tuple[Box, npt.NDArray[Any]]]:
+    planes = array.reshape(header.grid.shape)
+    for tile in range(header.grid.tiles):
+        box = header.grid.box(tile)
+        yield box, planes[box]
