@@ -120,7 +120,7 @@ class ArrayReader:
         out = out.reshape(*chosen.planes.shape, *out.shape[1:])
         return out[(..., *chosen.cut)]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("the samples must be decoded, which copies")
         return self.read().astype(dtype or self.dtype, copy=False)
@@ -166,10 +166,10 @@ class ArrayReader:
             return out.reshape(*self.shape[:-2], *out.shape[1:]) if whole else out
         if not whole:
             raise SelectionError("pass planes in the window or bands, not both")
-        single = isinstance(bands, (int, str, np.integer))
-        wanted = [self._plane(band) for band in ([bands] if single else bands)]  # type: ignore[union-attr,list-item]
+        several = [bands] if isinstance(bands, (int, str, np.integer)) else list(bands)
+        wanted = [self._plane(band) for band in several]
         out = self._read(np.array(wanted, np.int64), rows, columns, layers, threads)
-        return out[0] if single else out
+        return out[0] if isinstance(bands, (int, str, np.integer)) else out
 
     def read_native(
         self, bands: Sequence[int | str] | None = None, layers: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from eocodec.codec_models import find_card
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import PREDICTIVE, RVQ2D, ArrayHeader
 from eocodec.tile import EncodeSettings
@@ -33,11 +34,12 @@ def with_coding(
         raise InputError(
             f"array {header.name!r} has nodata {nodata}, the settings have {settings.nodata}"
         )
-    if settings.lossless:
-        coding = {"codec": PREDICTIVE, "model": None, "layers": None, "max_error": 0.0}
-        return replace(header, **coding), settings  # type: ignore[arg-type]
-    from eocodec.codec_models import load_card
-
-    card = load_card(settings.model)
-    coding = {"codec": RVQ2D, "model": card.sha256, "layers": settings.layers, "max_error": None}
-    return replace(header, **coding), settings
+    card = None if settings.lossless else find_card(settings.model)
+    if card is None or header.grid.tile_shape(0)[0] > len(card.bands):
+        # Constant and predictive tiles are exact.
+        header = replace(header, codec=PREDICTIVE, model=None, layers=None, max_error=0.0)
+        return header, settings
+    layers = card.default_layers if settings.layers is None else settings.layers
+    if not 1 <= layers <= card.layers:
+        raise InputError(f"layers {layers} is outside 1 to {card.layers} of model {card.name}")
+    return replace(header, codec=RVQ2D, model=card.id, layers=layers, max_error=None), settings

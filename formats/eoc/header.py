@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -205,7 +205,7 @@ class ArrayHeader:
         return tuple(b.name or b.description or str(i + 1) for i, b in enumerate(bands))
 
 
-class ArrayFields(TypedDict):
+class ArrayFields(TypedDict, total=False):
     """Keywords of `array_header`, `create` and `compress`; see `ArrayHeader` for their meaning.
 
     `tile_size` may be one number, (rows, columns) or (planes, rows, columns); `bands` may be
@@ -215,19 +215,19 @@ class ArrayFields(TypedDict):
 
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
-    name: NotRequired[str]
-    dims: NotRequired[Sequence[str] | None]
-    tile_size: NotRequired[int | Sequence[int]]
-    bands: NotRequired[Sequence[Band | str | None] | None]
-    nodata: NotRequired[int | float | None]
-    crs: NotRequired[Any]
-    transform: NotRequired[Sequence[float] | None]
-    gcps: NotRequired[Sequence[Gcp]]
-    gcps_crs: NotRequired[Any]
-    rpcs: NotRequired[Mapping[str, Any] | None]
-    area_or_point: NotRequired[str | None]
-    tags: NotRequired[Mapping[str, Any] | None]
-    extra: NotRequired[Extra]
+    name: str
+    dims: Sequence[str] | None
+    tile_size: int | Sequence[int]
+    bands: Sequence[Band | str | None] | None
+    nodata: int | float | None
+    crs: Any
+    transform: Sequence[float] | None
+    gcps: Sequence[Gcp]
+    gcps_crs: Any
+    rpcs: Mapping[str, Any] | None
+    area_or_point: str | None
+    tags: Mapping[str, Any] | None
+    extra: Extra
 
 
 def array_header(**fields: Unpack[ArrayFields]) -> ArrayHeader:
