@@ -1,0 +1,127 @@
+"""`eocodec compare`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eocodec.cli.output import refuse_existing
+from eocodec.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from eocodec.formats.comparison import RasterComparison
+
+
+@click.command("compare")
+@click.argument("reference", metavar="A")
+@click.argument("decoded", metavar="B")
+@click.option("--layers", type=click.IntRange(min=1), help="Layers to decode of .eoc files.")
+@click.option(
+    "--peak",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10000.0,
+    show_default=True,
+    help="Peak of the PSNR, in DN.",
+)
+@click.option("--png", help="Picture to write; by default B.compare.png in the current folder.")
+@click.option("--no-png", is_flag=True, help="Write no picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+def command(
+    reference: str,
+    decoded: str,
+    layers: int | None,
+    peak: float,
+    png: str | None,
+    no_png: bool,
+    as_json: bool,
+    overwrite: bool,
+) -> None:
+    """Compare two rasters, GeoTIFF or .eoc: errors of B against A, and both side by side.
+
+    Only samples that are valid in A count.
+    """
+    from eocodec.formats.comparison import compare_rasters, open_raster
+    from eocodec.formats.picture import save_png
+
+    if png is not None and no_png:
+        raise click.UsageError("--png and --no-png exclude each other")
+    name = decoded.rstrip("/").rsplit("/", 1)[-1]
+    picture = None if no_png else Path(png or f"{Path(name).stem}.compare.png")
+    if picture is not None:
+        refuse_existing(picture, overwrite)
+    with (
+        open_raster(reference, layers=layers) as a,
+        open_raster(decoded, layers=layers) as b,
+        progress_bar(math.prod(a.shape), "compare", "sample") as progress,
+    ):
+        result = compare_rasters(a, b, peak=peak, progress=progress)
+    if picture is not None:
+        save_png(result.picture, picture)
+    if as_json:
+        click.echo(json.dumps(_as_json(result), indent=2))
+    else:
+        click.echo(_table(result))
+        if picture is not None:
+            click.echo(f"picture: {picture}")
+
+
+def _table(result: RasterComparison) -> str:
+    figures = result.figures
+    width = max(len("all bands"), *map(len, result.names))
+    lines = [f"{'band':<{width}}  {'RMSE':>9}  {'PSNR dB':>8}  {'max error':>9}  {'valid':>12}"]
+    rows = zip(
+        (*result.names, "all bands"),
+        (*figures.rmse, figures.total_rmse),
+        (*figures.psnr, figures.total_psnr),
+        (*figures.max_error, max(filter(math.isfinite, figures.max_error), default=math.nan)),
+        (*figures.valid_pixels, sum(figures.valid_pixels)),
+        strict=True,
+    )
+    lines += [
+        f"{name:<{width}}  {rmse:>9.3f}  {psnr:>8.2f}  {error:>9.6g}  {valid:>12}"
+        for name, rmse, psnr, error, valid in rows
+    ]
+    if not math.isnan(figures.spectral_angle):
+        lines.append(f"mean spectral angle: {figures.spectral_angle:.4f} degrees")
+    lines.append(f"invalid samples that differ: {figures.invalid_mismatches}")
+    lines.append(f"PSNR peak: {figures.peak:g}")
+    return "\n".join(lines)
+
+
+def _as_json(result: RasterComparison) -> dict[str, Any]:
+    figures = result.figures
+    per_band = zip(
+        result.names,
+        figures.rmse,
+        figures.psnr,
+        figures.max_error,
+        figures.valid_pixels,
+        strict=True,
+    )
+    return {
+        "bands": [
+            {
+                "name": name,
+                "rmse": _finite(rmse),
+                "psnr": _finite(psnr),
+                "max_error": _finite(error),
+                "valid": valid,
+            }
+            for name, rmse, psnr, error, valid in per_band
+        ],
+        "rmse": _finite(figures.total_rmse),
+        "psnr": _finite(figures.total_psnr),
+        "spectral_angle_degrees": _finite(figures.spectral_angle),
+        "invalid_mismatches": figures.invalid_mismatches,
+        "psnr_peak": figures.peak,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity (the PSNR of equal bands) and no NaN (of bands without samples)."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,102 @@
+"""`eocodec decompress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eocodec.cli.output import STDOUT, refuse_existing
+from eocodec.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from eocodec.formats.eoc_raster import EocRaster
+
+
+@click.command("decompress")
+@click.argument("source", metavar="FILE.eoc")
+@click.argument("target", required=False, metavar="[OUTPUT]")
+@click.option("-o", "--output", help="GeoTIFF to write; by default FILE.tif.")
+@click.option(
+    "--layers", type=click.IntRange(min=1), help="Layers to decode, of those the file has."
+)
+@click.option(
+    "--native", is_flag=True, help="Write 10 m and 20 m bands to two files, NAME.10m/.20m.tif."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Decoding threads.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+def command(
+    source: str,
+    target: str | None,
+    output: str | None,
+    layers: int | None,
+    native: bool,
+    threads: int | None,
+    overwrite: bool,
+) -> None:
+    """Decompress an .eoc file (or - for standard input, or a URL) into a GeoTIFF.
+
+    A file with rasters on several grids gives one GeoTIFF each, named NAME.LABEL.tif.
+    """
+    import eocodec
+    from eocodec.formats.geotiff import rasters_of
+
+    if target is not None and output is not None:
+        raise click.UsageError(f"two outputs are named: {target} and -o {output}")
+    path = _output(source, target or output)
+    readable: Any = click.get_binary_stream("stdin") if source == STDOUT else source
+    with eocodec.open(readable) as reader:
+        rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
+        native_rasters = [
+            raster for raster in rasters if any(band.native_factor == 2 for band in raster.bands)
+        ]
+        if native and not native_rasters and len(rasters) == 1:
+            raise click.UsageError(f"{source} holds no bands that came from a 20 m file")
+        plan = [(raster, _outputs(raster, path, native)) for raster in rasters]
+        for _, outputs in plan:
+            for one in outputs:
+                refuse_existing(one, overwrite)
+        for raster, outputs in plan:
+            _write(raster, outputs, threads, overwrite)
+
+
+def _write(
+    raster: EocRaster, outputs: tuple[Path, ...], threads: int | None, overwrite: bool
+) -> None:
+    from eocodec.formats.geotiff import write_geotiff, write_native
+
+    bands, height, width = raster.shape
+    total = sum(
+        height * width // (band.native_factor**2 if len(outputs) == 2 else 1)
+        for band in raster.bands
+    )
+    with progress_bar(total, "decompress", "sample") as progress:
+        if len(outputs) == 2:
+            write_native(raster, *outputs, threads=threads, overwrite=overwrite, progress=progress)
+        else:
+            write_geotiff(raster, *outputs, threads=threads, overwrite=overwrite, progress=progress)
+    shown = " and ".join(map(str, outputs))
+    click.echo(f"{shown}: {bands} bands of {height} x {width} {raster.dtype}")
+
+
+def _output(source: str, output: str | None) -> Path:
+    if output == STDOUT:
+        raise click.UsageError("a GeoTIFF cannot be written to standard output; name a file")
+    if output is not None:
+        return Path(output)
+    if source == STDOUT:
+        raise click.UsageError("name the file to write with -o when reading standard input")
+    if "://" in source:
+        return Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(".tif")
+    return Path(source).with_suffix(".tif")
+
+
+def _outputs(raster: EocRaster, path: Path, native: bool) -> tuple[Path, ...]:
+    stem, suffix = path.stem, path.suffix or ".tif"
+    if native and any(band.native_factor == 2 for band in raster.bands):
+        return path.with_name(f"{stem}.10m{suffix}"), path.with_name(f"{stem}.20m{suffix}")
+    if raster.label:
+        label = "".join(c if c.isalnum() or c in "-_" else "_" for c in raster.label)
+        return (path.with_name(f"{stem}.{label}{suffix}"),)
+    return (path,)

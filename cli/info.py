@@ -1,0 +1,58 @@
+"""`eocodec info`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from eocodec.cli.output import human_size
+
+
+@click.command("info")
+@click.argument("source", metavar="FILE.eoc")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(source: str, as_json: bool) -> None:
+    """Show what an .eoc file holds; of the tiles only their index is read."""
+    import eocodec
+
+    with eocodec.open(source) as reader:
+        info = reader.info()
+    if as_json:
+        click.echo(json.dumps(info, indent=2, allow_nan=False, default=str))
+        return
+    click.echo(
+        f"{source}: .eoc {info['version']}, {human_size(info['bytes'])}, "
+        f"{human_size(info['overhead_bytes'])} of them header and index"
+    )
+    for array in info["arrays"]:
+        click.echo("\n".join(_lines(array)))
+
+
+def _lines(array: dict[str, Any]) -> list[str]:
+    shape = " x ".join(
+        f"{size} {dim}" for size, dim in zip(array["shape"], array["dims"], strict=True)
+    )
+    rows = {
+        "samples": f"{shape}, {array['dtype']}",
+        "bands": ", ".join(array["bands"]),
+        "crs": _shortened(array["crs"]),
+        "transform": array["transform"] and ", ".join(f"{v:.10g}" for v in array["transform"]),
+        "nodata": array["nodata"],
+        "codec": array["codec"] + (f", model {array['model'][:12]}" if array["model"] else ""),
+        "max error": array["max_error"],
+        "tiles": f"{array['tiles']} of {' x '.join(map(str, array['tile_size']))}",
+    }
+    lines = [f"array {array['name']}"]
+    lines += [f"  {name:<10} {value}" for name, value in rows.items() if value not in (None, "")]
+    for layer in array["layers"]:
+        lines.append(
+            f"  {'layers':<10} {layer['layers']}: {human_size(layer['bytes'])}, "
+            f"{layer['bits_per_sample']:.4g} bits a sample"
+        )
+    return lines
+
+
+def _shortened(text: str | None) -> str | None:
+    return text if text is None or len(text) <= 72 else f"{text[:69]}..."

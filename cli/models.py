@@ -1,0 +1,33 @@
+"""`eocodec models`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+
+@click.command("models")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(as_json: bool) -> None:
+    """List the installed models; `eocodec compress --model` takes a name or id."""
+    from eocodec.codec_models import DEFAULT_MODEL, list_models
+
+    cards = list_models()
+    if as_json:
+        click.echo(json.dumps([asdict(card) for card in cards], indent=2, default=str))
+        return
+    if not cards:
+        click.echo("no models are installed; --lossless works without one")
+    for card in cards:
+        size = card.weights.stat().st_size / 1e6
+        marks = " (default)" if card.name == DEFAULT_MODEL else ""
+        click.echo(f"{card.name}{marks}: {card.description}")
+        click.echo(f"  id       {card.id}")
+        click.echo(f"  bands    {', '.join(card.bands)}")
+        click.echo(
+            f"  quality  1 to {card.layers}, {card.default_layers} by default; "
+            f"the first {card.token_layers} layers are tokens"
+        )
+        click.echo(f"  weights  {size:.2f} MB, {card.licence}")

@@ -1,0 +1,51 @@
+"""Where commands write, and how they print sizes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+STDOUT = "-"
+
+
+class Counted:
+    """Standard output as a binary stream that counts what goes through it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`."""
+        self._stream.write(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+
+def binary_stdout() -> Counted:
+    """Return standard output for binary data, unless it is a terminal."""
+    if sys.stdout.isatty():
+        raise click.UsageError("will not write binary data to a terminal; redirect or use -o FILE")
+    return Counted(click.get_binary_stream("stdout"))
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise a usage error when `path` exists and must not be replaced."""
+    if path.exists() and not overwrite:
+        raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
+
+
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it, in decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,0 +1,228 @@
+"""GeoTIFF to `.eoc`: streaming the windows of a raster into the arrays of a container."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from eocodec.codec_models import find_card
+from eocodec.errors import InputError
+from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
+from eocodec.formats.eoc.sink import Target as Destination
+from eocodec.formats.eoc.writer import create
+from eocodec.formats.geotiff_layout import Layout, Part
+from eocodec.formats.quality import MAX_SAMPLED_TILES, Point, Target, choose_settings
+from eocodec.formats.raster import GeoTiff, windows
+from eocodec.tile import EncodeSettings, encode_tile
+
+_SAMPLE_SIZE = 256
+_FIXED_BYTES = 800
+_BYTES_A_TILE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressOptions:
+    """How a raster is compressed.
+
+    Attributes
+    ----------
+    settings : EncodeSettings
+        Mode, model and quality; `nodata` comes from the raster.
+    target : Target or None
+        An error or size to meet instead of the quality in `settings`.
+    ratio : float or None
+        A ratio of raw to compressed bytes to meet instead.
+    bands : sequence of str or None
+        Names of the bands in the file, where its band descriptions do not tell.
+    tile_size : int
+        Rows and columns of a tile.
+    threads : int or None
+        Encoding threads; None takes the cores of the process.
+    overwrite : bool
+        Replace an existing file.
+    """
+
+    settings: EncodeSettings = field(default_factory=EncodeSettings)
+    target: Target | None = None
+    ratio: float | None = None
+    bands: Sequence[str] | None = None
+    tile_size: int = DEFAULT_TILE_SIZE
+    threads: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class CompressReport:
+    """What a compression came to.
+
+    Attributes
+    ----------
+    raw_bytes : int
+        Size of the samples, uncompressed.
+    bands, pixels : int
+        Bands, and pixels of the 10 m grid (rows times columns).
+    samples : int
+        Samples of all bands, each on its own grid.
+    estimate : Point or None
+        What the search for a target found on its sample.
+    """
+
+    raw_bytes: int
+    bands: int
+    pixels: int
+    samples: int
+    estimate: Point | None = None
+
+
+def compress_geotiff(
+    sources: Sequence[str | os.PathLike[str]],
+    destination: Destination,
+    options: CompressOptions,
+    progress: Callable[[int], object] | None = None,
+) -> CompressReport:
+    """Compress a GeoTIFF, or the 10 m and 20 m files of one place, window by window.
+
+    Parameters
+    ----------
+    sources : sequence of one or two paths
+        A raster that GDAL reads; or two, the second of half the rows and columns.
+    destination : path, URL or binary file object
+        Where the container goes; a file object may be a pipe.
+    options : CompressOptions
+        How to compress.
+    progress : callable, optional
+        Called with the number of samples written since the last call.
+
+    Returns
+    -------
+    CompressReport
+
+    Raises
+    ------
+    InputError
+        If the raster or an option cannot be coded as asked; nothing is written then.
+    """
+    if not 1 <= len(sources) <= 2:
+        raise InputError(f"pass one raster, or a 10 m and a 20 m file, not {len(sources)} files")
+    with ExitStack() as stack:
+        files = [stack.enter_context(GeoTiff(source)) for source in sources]
+        megabytes = max(file.row_cache_megabytes(options.tile_size) for file in files)
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=megabytes))
+        layout = Layout(options.bands, options.settings.lossless, options.tile_size)
+        parts = layout.parts(files)
+        settings, estimate = _settings(parts, options)
+        exact = replace(settings, lossless=True)
+        writer = stack.enter_context(
+            create(
+                destination,
+                arrays=[part.header for part in parts],
+                settings={p.header.name: exact if p.lossless else settings for p in parts},
+                threads=options.threads,
+                overwrite=options.overwrite,
+            )
+        )
+        for number, rows, columns in _order(parts, options.tile_size):
+            pixels = parts[number].read(rows, columns)
+            writer.write((rows, columns), pixels, number)
+            if progress is not None:
+                progress(pixels.size)
+        coded = [file.shape for file in files]
+        samples = sum(math.prod(shape) for shape in coded)
+        return CompressReport(
+            raw_bytes=samples * files[0].dtype.itemsize,
+            bands=sum(shape[0] for shape in coded),
+            pixels=math.prod(coded[0][1:]),
+            samples=samples,
+            estimate=estimate,
+        )
+
+
+def total_samples(sources: Sequence[str | os.PathLike[str]], *, lossless: bool) -> int:
+    """Samples that `compress_geotiff` will report as progress."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(GeoTiff(source)) for source in sources]
+        height, width = files[0].shape[1:]
+        masks = sum(math.prod(file.shape[1:]) for file in files if file.has_mask)
+        if lossless:
+            return sum(math.prod(file.shape) for file in files) + masks
+        return sum(file.shape[0] for file in files) * height * width + masks
+
+
+def _order(parts: Sequence[Part], tile_size: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield part number and window so that parts of one grid are read side by side."""
+    for size in dict.fromkeys(part.size for part in parts):
+        for rows, columns in windows(*size, tile_size, tile_size):
+            for number, part in enumerate(parts):
+                if part.size == size:
+                    yield number, rows, columns
+
+
+def _settings(
+    parts: Sequence[Part], options: CompressOptions
+) -> tuple[EncodeSettings, Point | None]:
+    target = options.target
+    first = parts[0].header
+    if not options.settings.lossless:
+        card = find_card(options.settings.model)
+        if (options.settings.layers or 0) > card.layers:
+            raise InputError(
+                f"quality {options.settings.layers} is not to be had: model {card.name} has "
+                f"{card.layers} layers"
+            )
+    if options.ratio is not None:
+        if not options.ratio > 0:
+            raise InputError(f"a compression ratio must be above 0, not {options.ratio:g}")
+        target = Target(bits_per_sample=8 * first.dtype.itemsize / options.ratio)
+    if target is None or parts[0].lossless:
+        return options.settings, None
+    settings = replace(options.settings, nodata=first.nodata, layers=card.layers)
+    if target.bits_per_sample is not None:
+        target = _target_of_learned_part(parts, target.bits_per_sample)
+    point = choose_settings(_sample(parts[0]), target, settings, threads=options.threads)
+    return replace(point.settings, nodata=options.settings.nodata), point
+
+
+def _target_of_learned_part(parts: Sequence[Part], bits_per_sample: float) -> Target:
+    """Take from a size for the whole file what container, mask and lossless bands need."""
+    bands = sum(part.header.shape[0] for part in parts if part.header.name != "mask")
+    pixels = math.prod(parts[0].size)
+    tiles = sum(part.header.grid.tiles for part in parts)
+    budget = bits_per_sample * bands * pixels - 8 * (_FIXED_BYTES + _BYTES_A_TILE * tiles)
+    for part in parts[1:]:
+        sampled = list(_sample(part))
+        exact = EncodeSettings(lossless=True, nodata=part.header.nodata)
+        size = sum(len(encode_tile(pixels, exact)) for pixels in sampled)
+        samples = sum(pixels.size for pixels in sampled)
+        budget -= 8 * size / samples * math.prod(part.header.shape)
+    bits = budget / math.prod(parts[0].header.shape)
+    if bits <= 0:
+        raise InputError(
+            f"{bits_per_sample:.4g} bits per pixel and band do not suffice for what is coded "
+            "without loss (header, mask, bands outside the model); ask for a larger size"
+        )
+    return Target(bits_per_sample=bits)
+
+
+def _sample(part: Part) -> Iterator[NDArray[Any]]:
+    """Yield tiles spread over the raster; of many tiles only their middles."""
+    grid = part.header.grid
+    boxes = [box for box in map(grid.box, range(grid.tiles)) if box[0].start == 0]
+    numbers = np.unique(np.linspace(0, len(boxes) - 1, MAX_SAMPLED_TILES).round().astype(int))
+    for number in numbers.tolist():
+        _, rows, columns = boxes[number]
+        if len(boxes) > 4:
+            rows, columns = _middle(rows), _middle(columns)
+        yield part.read(rows, columns)
+
+
+def _middle(span: slice) -> slice:
+    start = span.start + max(span.stop - span.start - _SAMPLE_SIZE, 0) // 2
+    return slice(start, min(start + _SAMPLE_SIZE, span.stop))

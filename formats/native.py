@@ -1,0 +1,186 @@
+"""Sentinel-2 bands on their two native grids: 20 m bands brought to 10 m for coding, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from eocodec.errors import InputError
+from eocodec.formats.eoc.header import Band
+from eocodec.formats.raster import GeoTiff, Raster
+from eocodec.mask import fill_holes, find_invalid
+from eocodec.resample import downsample2, upsample2
+
+# Coarse pixels read around a window: bilinear interpolation needs one; the influence of a sample
+# on its least-squares inverse falls by about 3 a pixel, so that 16 leave nothing of it.
+_UP_HALO = 1
+_DOWN_HALO = 16
+
+
+class NativePair:
+    """The 10 m file and the 20 m file of one place, read as one raster at 10 m.
+
+    Parameters
+    ----------
+    fine, coarse : GeoTiff
+        Files on grids of 10 m and 20 m (any two of ratio 2) with one corner.
+
+    Raises
+    ------
+    InputError
+        If the files do not cover the same place, or differ in dtype or nodata.
+    """
+
+    def __init__(self, fine: GeoTiff, coarse: GeoTiff) -> None:
+        _check_pair(fine, coarse)
+        self._fine, self._coarse = fine, coarse
+        count = fine.shape[0]
+        self.name = f"{fine.name} + {coarse.name}"
+        self.shape: tuple[int, int, int] = (count + coarse.shape[0], *fine.shape[1:])
+        self.dtype: np.dtype[Any] = fine.dtype
+        self.nodata: int | float | None = fine.nodata
+        self.bands: tuple[Band, ...] = fine.bands + tuple(
+            replace(band, position=count + index, native_factor=2)
+            for index, band in enumerate(coarse.bands)
+        )
+
+    def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
+        """Return the samples of a window at 10 m, (bands, rows, columns)."""
+        count = self._fine.shape[0]
+        wanted = list(range(self.shape[0]) if bands is None else bands)
+        pixels = np.empty(
+            (len(wanted), rows.stop - rows.start, columns.stop - columns.start), self.dtype
+        )
+        fine = [(at, band) for at, band in enumerate(wanted) if band < count]
+        coarse = [(at, band - count) for at, band in enumerate(wanted) if band >= count]
+        if fine:
+            at, indexes = zip(*fine, strict=True)
+            pixels[list(at)] = self._fine.read(rows, columns, indexes)
+        if coarse:
+            at, indexes = zip(*coarse, strict=True)
+            pixels[list(at)] = self._upsampled(rows, columns, indexes)
+        return pixels
+
+    def _upsampled(self, rows: slice, columns: slice, bands: Sequence[int]) -> NDArray[Any]:
+        _, height, width = self._coarse.shape
+        around = (_halo(rows, height, _UP_HALO), _halo(columns, width, _UP_HALO))
+        pixels = self._coarse.read(*around, bands)
+        cut = tuple(
+            slice(window.start - 2 * outer.start, window.stop - 2 * outer.start)
+            for window, outer in zip((rows, columns), around, strict=True)
+        )
+        invalid = find_invalid(pixels, self.nodata)
+        values = pixels.astype(np.float32)
+        if invalid is not None:
+            values = fill_holes(values, invalid)
+        result = _to_dtype(upsample2(values)[:, cut[0], cut[1]], self.dtype)
+        if invalid is None:
+            return result
+        repeated = pixels.repeat(2, axis=1).repeat(2, axis=2)[:, cut[0], cut[1]]
+        holes = invalid.repeat(2, axis=1).repeat(2, axis=2)[:, cut[0], cut[1]]
+        if self.nodata is not None:
+            result[~holes & (result == self.nodata)] += 1
+        return np.where(holes, repeated, result)
+
+
+class NativeGrid:
+    """The bands of a 10 m raster that came from 20 m pixels, on their own grid again.
+
+    Parameters
+    ----------
+    raster : Raster
+        A raster at 10 m.
+    bands : sequence of int
+        The bands to give back at 20 m, counted from 0.
+    """
+
+    def __init__(self, raster: Raster, bands: Sequence[int]) -> None:
+        self._raster = raster
+        self._indexes = list(bands)
+        _, height, width = raster.shape
+        self.name = raster.name
+        size = len(self._indexes), -(-height // 2), -(-width // 2)
+        self.shape: tuple[int, int, int] = size
+        self.dtype: np.dtype[Any] = raster.dtype
+        self.nodata: int | float | None = raster.nodata
+        self.bands: tuple[Band, ...] = tuple(raster.bands[index] for index in self._indexes)
+
+    def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
+        """Return the samples of a window at 20 m, (bands, rows, columns)."""
+        indexes = self._indexes if bands is None else [self._indexes[band] for band in bands]
+        _, height, width = self._raster.shape
+        outer = (
+            _halo(slice(2 * rows.start, 2 * rows.stop), -(-height // 2), _DOWN_HALO),
+            _halo(slice(2 * columns.start, 2 * columns.stop), -(-width // 2), _DOWN_HALO),
+        )
+        fine = [
+            slice(2 * window.start, min(2 * window.stop, size))
+            for window, size in zip(outer, (height, width), strict=True)
+        ]
+        pixels = self._raster.read(fine[0], fine[1], indexes)
+        invalid = find_invalid(pixels, self.nodata)
+        values = pixels.astype(np.float32)
+        if invalid is not None:
+            values = fill_holes(values, invalid)
+        result = _to_dtype(downsample2(_completed(values)), self.dtype)
+        if invalid is not None:
+            corner, holes = pixels[:, ::2, ::2], invalid[:, ::2, ::2]
+            if self.nodata is not None:
+                result[~holes & (result == self.nodata)] += 1
+            result = np.where(holes, corner, result)
+        top, left = rows.start - outer[0].start, columns.start - outer[1].start
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        return result[:, top : top + height, left : left + width]
+
+
+def _check_pair(fine: GeoTiff, coarse: GeoTiff) -> None:
+    names = f"{fine.name} and {coarse.name}"
+    expected = tuple(-(-size // 2) for size in fine.shape[1:])
+    if coarse.shape[1:] != expected:
+        raise InputError(
+            f"{names} are no pair: the second must have half the rows and columns of the first "
+            f"({expected[0]} x {expected[1]}), it has {coarse.shape[1]} x {coarse.shape[2]}"
+        )
+    for what in ("dtype", "nodata"):
+        values = getattr(fine, what), getattr(coarse, what)
+        if str(values[0]) != str(values[1]):
+            raise InputError(f"{names} differ in {what} ({values[0]}, {values[1]})")
+    if fine.fields["crs"] != coarse.fields["crs"]:
+        raise InputError(f"{names} have different coordinate reference systems")
+    if fine.has_mask or coarse.has_mask:
+        raise InputError(f"{names}: dataset masks of a pair cannot be kept; use nodata")
+    if fine.fields["gcps"] or coarse.fields["gcps"]:
+        raise InputError(f"{names}: ground control points of a pair cannot be kept")
+    transforms = fine.fields["transform"], coarse.fields["transform"]
+    if None not in transforms:
+        doubled = Affine(*transforms[0]) * Affine.scale(2)
+        if not doubled.almost_equals(Affine(*transforms[1]), precision=1e-6 * abs(doubled.a)):
+            raise InputError(f"{names} do not cover the same place: their transforms disagree")
+
+
+def _halo(window: slice, size: int, halo: int) -> slice:
+    """Return the coarse pixels beneath a fine window, and `halo` more on both sides."""
+    return slice(max(window.start // 2 - halo, 0), min(-(-window.stop // 2) + halo, size))
+
+
+def _completed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add the last row or column that an odd size cut off: with bilinear weights it is known."""
+    for axis in (1, 2):
+        size = values.shape[axis]
+        if size % 2:
+            last = values.take([size - 1], axis)
+            before = values.take([size - 2], axis) if size > 1 else last
+            values = np.concatenate([values, 1.5 * last - 0.5 * before], axis)
+    return values
+
+
+def _to_dtype(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
