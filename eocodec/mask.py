@@ -63,7 +63,8 @@ def find_invalid(pixels: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[
     """
     invalid: npt.NDArray[np.bool_] | None = None
     if pixels.dtype.kind == "f":
-        invalid = np.isnan(pixels)
+        nan: npt.NDArray[np.bool_] = np.isnan(pixels)
+        invalid = nan
     if nodata is not None and nodata == nodata:
         value = _as_dtype(nodata, pixels.dtype)
         if value is not None:
@@ -245,7 +246,8 @@ def _fill_plane(
     total = _sum2(np.pad(value, pad))
     count = _sum2(np.pad(weight, pad))
     known = count > 0
-    coarse = _fill_plane(total / np.maximum(count, np.float32(1)), known)
+    mean: npt.NDArray[np.float32] = total / np.maximum(count, np.float32(1))
+    coarse = _fill_plane(mean, known)
     fine = _smooth_double(coarse)[:height, :width]
     return np.where(valid, plane, fine)
 

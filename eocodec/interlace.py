@@ -1,0 +1,210 @@
+"""The interlaced lattice of a plane: the passes, their neighbours, prediction and context.
+
+A grid splits into four phases by row and column parity. Phase (0, 0) is the next coarser grid;
+given it, the phases (1, 1), (0, 1) and (1, 0) are coded in this order, each in one vectorised
+pass, from neighbours on all sides. All arithmetic is integer and wraps in the plane's word (int32
+or int64). SPEC.md, "Predictive layer", is the normative description.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[Any]
+Phases = dict[tuple[int, int], IntArray]
+Shape = tuple[int, int]
+
+PASSES: tuple[Shape, ...] = ((1, 1), (0, 1), (1, 0))
+MARGIN = 2
+WEIGHT_BITS = 8
+MAX_REFERENCES = 3
+SPATIAL_WEIGHTS = 11
+SCALE_WEIGHTS = 8
+
+# Twelve neighbours of a pass as (rows, columns) from the sample; the four nearest come first.
+_NEIGHBOURS: dict[Shape, tuple[Shape, ...]] = {
+    (1, 1): (
+        *((-1, -1), (1, 1), (-1, 1), (1, -1)),
+        *((-1, -3), (1, 3), (-1, 3), (1, -3)),
+        *((-3, -1), (3, 1), (-3, 1), (3, -1)),
+    ),
+    (0, 1): (
+        *((0, -1), (0, 1), (-1, 0), (1, 0)),
+        *((-2, -1), (2, 1), (-2, 1), (2, -1)),
+        *((-1, -2), (1, 2), (-1, 2), (1, -2)),
+    ),
+    (1, 0): (
+        *((-1, 0), (1, 0), (0, -1), (0, 1)),
+        *((-1, -1), (1, 1), (-1, 1), (1, -1)),
+        *((-1, -2), (1, 2), (-1, 2), (1, -2)),
+    ),
+}
+_CROSS: tuple[Shape, ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+
+def level_shapes(height: int, width: int) -> list[Shape]:
+    """Return the grid shapes from the finest to 1 x 1."""
+    shapes = [(height, width)]
+    while shapes[-1] != (1, 1):
+        height, width = (height + 1) // 2, (width + 1) // 2
+        shapes.append((height, width))
+    return shapes
+
+
+def phase_shape(shape: Shape, phase: Shape) -> Shape:
+    """Return the shape of one phase of a grid of `shape`."""
+    return (shape[0] - phase[0] + 1) // 2, (shape[1] - phase[1] + 1) // 2
+
+
+def pad_phase(phase: IntArray) -> IntArray:
+    """Return `phase` with its edges replicated `MARGIN` samples outward (zeros when empty)."""
+    height, width = phase.shape
+    out = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), phase.dtype)
+    if phase.size:
+        rows = out[MARGIN : MARGIN + height]
+        rows[:, MARGIN : MARGIN + width] = phase
+        rows[:, :MARGIN] = phase[:, :1]
+        rows[:, MARGIN + width :] = phase[:, -1:]
+        out[:MARGIN] = rows[:1]
+        out[MARGIN + height :] = rows[-1:]
+    return out
+
+
+def join_phases(phases: Phases, shape: Shape) -> IntArray:
+    """Return the grid of `shape` that the four padded phases form."""
+    grid = np.empty(shape, phases[0, 0].dtype)
+    for (row, column), padded in phases.items():
+        part = grid[row::2, column::2]
+        part[...] = padded[MARGIN:, MARGIN:][: part.shape[0], : part.shape[1]]
+    return grid
+
+
+@dataclass
+class CodedPlane:
+    """A plane as the later ones see it: padded phases of values and of |residual|, finest first."""
+
+    values: list[Phases] = field(default_factory=list)
+    errors: list[Phases] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PassParameters:
+    """The integers that steer one pass, all sent in the side information.
+
+    Attributes
+    ----------
+    spatial : tuple of int
+        Weights of neighbours 1, 2, ... (0 to `SPATIAL_WEIGHTS` of them), in 1/256.
+    spectral : tuple of int
+        One weight a reference plane, in 1/256.
+    scales : tuple of int
+        Weights of the context terms, in 1/256: constant, near and far gradient, near and far
+        errors, reference error, its cross sum, summed errors of the other references.
+    """
+
+    spatial: tuple[int, ...]
+    spectral: tuple[int, ...]
+    scales: tuple[int, ...]
+
+
+def default_parameters(references: int) -> PassParameters:
+    """Return what a pass uses when neither it nor a finer level has its own parameters."""
+    return PassParameters((), (0,) * references, (128, 64, 0, 16, 0, 0, 0, 0))
+
+
+class PassContext:
+    """Everything a decoder knows when it starts a pass: neighbours, references, past errors."""
+
+    def __init__(
+        self,
+        phase: Shape,
+        shape: Shape,
+        values: Phases,
+        errors: Phases,
+        references: list[CodedPlane],
+        level: int,
+    ) -> None:
+        self.shape = phase_shape(shape, phase)
+        self.taps = [self._tap(values, phase, offset) for offset in _NEIGHBOURS[phase]]
+        self.near = self.taps[0] + self.taps[1] + self.taps[2] + self.taps[3]
+        self._errors = [self._tap(errors, phase, offset) for offset in _NEIGHBOURS[phase]]
+        self._references = [reference.errors[level] for reference in references]
+        self._phase = phase
+        self.detail = [
+            4 * self._tap(reference.values[level], phase, (0, 0))
+            - self._sum(reference.values[level], phase, _NEIGHBOURS[phase][:4])
+            for reference in references
+        ]
+
+    def _tap(self, phases: Phases, phase: Shape, offset: Shape) -> IntArray:
+        row, column = phase[0] + offset[0], phase[1] + offset[1]
+        source = phases[row & 1, column & 1]
+        top, left = MARGIN + (row >> 1), MARGIN + (column >> 1)
+        return source[top : top + self.shape[0], left : left + self.shape[1]]
+
+    def _sum(self, phases: Phases, phase: Shape, offsets: tuple[Shape, ...]) -> IntArray:
+        total = self._tap(phases, phase, offsets[0]) + self._tap(phases, phase, offsets[1])
+        for offset in offsets[2:]:
+            total += self._tap(phases, phase, offset)
+        return total
+
+    def predict(self, parameters: PassParameters, top: int) -> IntArray:
+        """Return the prediction, clipped to 0..top."""
+        rest = (1 << WEIGHT_BITS) - sum(parameters.spatial)
+        total = rest * self.near
+        total += 2 << WEIGHT_BITS
+        scratch = np.empty_like(total)
+        for weight, tap in zip(parameters.spatial, self.taps[1:], strict=False):
+            if weight:
+                np.multiply(tap, 4 * weight, out=scratch)
+                total += scratch
+        for weight, detail in zip(parameters.spectral, self.detail, strict=True):
+            if weight:
+                np.multiply(detail, weight, out=scratch)
+                total += scratch
+        total >>= WEIGHT_BITS + 2
+        return np.clip(total, 0, top, out=total)
+
+    def scale_terms(self, rows: slice = slice(None)) -> list[IntArray]:
+        """Return the context terms after the constant, for the given rows."""
+        taps = [tap[rows] for tap in self.taps]
+        errors = [error[rows] for error in self._errors]
+        shape = taps[0].shape
+        near = np.abs(taps[0] - taps[1])
+        near += np.abs(taps[2] - taps[3])
+        far = np.abs(taps[4] - taps[5])
+        for index in (6, 8, 10):
+            far += np.abs(taps[index] - taps[index + 1])
+        near_errors = errors[0] + errors[1]
+        near_errors += errors[2]
+        near_errors += errors[3]
+        far_errors = errors[4] + errors[5]
+        for error in errors[6:]:
+            far_errors += error
+        terms = [near, far, near_errors, far_errors]
+        if self._references:
+            first = self._references[0]
+            terms.append(self._tap(first, self._phase, (0, 0))[rows])
+            cross = [self._tap(first, self._phase, offset)[rows] for offset in _CROSS]
+            terms.append((cross[0] + cross[1]) + (cross[2] + cross[3]))
+        if len(self._references) > 1:
+            others = np.zeros(shape, near.dtype)
+            for reference in self._references[1:]:
+                others += self._tap(reference, self._phase, (0, 0))[rows]
+            terms.append(others)
+        return terms
+
+    def scale(self, parameters: PassParameters) -> IntArray:
+        """Return the expected magnitude of the residual, in 1/256."""
+        terms = self.scale_terms()
+        total = np.full(self.shape, parameters.scales[0], self.near.dtype)
+        scratch = np.empty_like(total)
+        for weight, term in zip(parameters.scales[1:], terms, strict=False):
+            if weight:
+                np.multiply(term, weight, out=scratch)
+                total += scratch
+        return total
