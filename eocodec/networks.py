@@ -37,7 +37,7 @@ class NetworkConfig:
 
     bands: int = 10
     block: int = 8
-    latents: int = 320
+    latents: int = 448
     width: int = 160
     blocks: int = 4
     token_dim: int = 64
@@ -146,24 +146,30 @@ class TokenEncoder(nn.Module):
 
 
 class TokenDecoder(nn.Module):
-    """Token vectors [B, token_dim, h, w] -> a plane for every latent [B, latents, 2h, 2w]."""
+    """Token vectors [B, token_dim, h, w] -> a plane for every latent [B, latents, 2h, 2w].
 
-    def __init__(self, config: NetworkConfig, *, bias: float = 0.0) -> None:
+    ``gain`` is a fixed factor a latent, so that latents of any range are learned alike.
+    """
+
+    gain: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.register_buffer("gain", torch.ones(config.latents, 1, 1))
         width = config.token_width
         self.embed = conv(config.token_dim, width)
         self.spatial = conv(width, width, 3)
         self.expand = conv(width, 4 * width)
         self.project = conv(width, config.latents)
         nn.init.normal_(self.project.weight, std=0.01)
-        nn.init.constant_(self.project.bias, bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
     def forward(self, vectors: Tensor) -> Tensor:
         """See the class."""
         x = F.relu(self.embed(vectors))
         x = F.relu(self.spatial(x))
         x = F.relu(F.pixel_shuffle(self.expand(x), 2))
-        out: Tensor = self.project(x).float()
+        out: Tensor = self.project(x).float() * self.gain
         return out
 
 
@@ -240,7 +246,9 @@ class ResidualVectorQuantizer(nn.Module):
             mean = self.sums[stage] / self.usage[stage].clamp(min=1e-5)[:, None]
             self.codebooks[stage] = torch.where(dead[:, None], fresh, mean)
             revived = len(vectors) / size
-            self.usage[stage] = torch.where(dead, torch.full_like(counts, revived), self.usage[stage])
+            self.usage[stage] = torch.where(
+                dead, torch.full_like(counts, revived), self.usage[stage]
+            )
             self.sums[stage] = torch.where(dead[:, None], fresh * revived, self.sums[stage])
             residual = residual - assigned
 
@@ -258,19 +266,25 @@ class RVQVAE(nn.Module):
             config.token_stages, config.codebook_size, config.token_dim
         )
         self.mean = TokenDecoder(config)
-        self.scale = TokenDecoder(config, bias=-2.0)
+        self.scale = TokenDecoder(config)
 
     @torch.no_grad()
     def start_from_pca(self, components: Tensor) -> None:
         """Set the linear transforms to the principal components of the blocks of [B, bands, H, W].
 
-        Every sample counts the same, whatever its contrast.
+        Every sample counts the same, whatever its contrast. The predictions of mean and scale start from
+        the root mean square of each component.
         """
         blocks = F.pixel_unshuffle(components, self.config.block)
         flat = blocks.flatten(2).double()
         covariance = flat @ flat.transpose(1, 2)
-        covariance = covariance / covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(1e-9)
+        covariance = covariance / covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(
+            1e-9
+        )
         _, vectors = torch.linalg.eigh(covariance.sum(0))
         basis = vectors.flip(1)[:, : self.config.latents].float()
         self.analysis.basis.copy_(basis.T)
         self.synthesis.basis.copy_(basis)
+        spread = F.conv2d(blocks, basis.T[:, :, None, None]).square().mean((0, 2, 3)).sqrt()
+        self.mean.gain.copy_(spread[:, None, None])
+        self.scale.project.bias.copy_(spread.log2() - 1)  # type: ignore[union-attr]

@@ -25,8 +25,8 @@ class ObjectiveConfig:
 
     distortion: float = 6.0
     commitment: float = 0.25
-    token_distortion: float = 0.02
-    log2_step_low: float = -2.5
+    token_distortion: float = 0.1
+    log2_step_low: float = -3.2
     log2_step_high: float = 2.0
     all_stages: float = 0.6
 

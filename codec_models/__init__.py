@@ -1,0 +1,90 @@
+"""Shipped models: one folder each with ``weights.safetensors``, ``card.json`` and a readable ``README.md``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from eocodec.errors import ModelError
+
+DEFAULT_MODEL = "s2-rvq"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is for.
+
+    Attributes
+    ----------
+    name : str
+        Folder name.
+    id : str
+        SHA-256 of the weights file, 64 hexadecimal digits.
+    description : str
+        One line.
+    bands : tuple of str
+        Bands it was trained on, in order.
+    layers, default_layers : int
+        Layers it can write, and the default quality.
+    token_layers : int
+        How many of the layers are tokens.
+    licence : str
+        Licence of the weights.
+    weights : Path
+        The safetensors file.
+    """
+
+    name: str
+    id: str
+    description: str
+    bands: tuple[str, ...]
+    layers: int
+    default_layers: int
+    token_layers: int
+    licence: str
+    weights: Path
+
+    @classmethod
+    def from_json(cls, folder: Path, data: dict[str, Any]) -> ModelCard:
+        """Build a card from the content of ``card.json``."""
+        return cls(
+            name=folder.name,
+            id=data["id"],
+            description=data["description"],
+            bands=tuple(data["bands"]),
+            layers=data["layers"],
+            default_layers=data["default_layers"],
+            token_layers=data["token_layers"],
+            licence=data["licence"],
+            weights=folder / "weights.safetensors",
+        )
+
+
+@cache
+def list_models() -> tuple[ModelCard, ...]:
+    """Return the cards of all shipped models, by name."""
+    root = Path(str(resources.files(__name__)))
+    cards = []
+    for path in sorted(root.glob("*/card.json")):
+        cards.append(ModelCard.from_json(path.parent, json.loads(path.read_text())))
+    return tuple(cards)
+
+
+def find_card(name_or_id: str | None = None) -> ModelCard:
+    """Find a model by name or by at least eight digits of its id; None is the default model.
+
+    Raises
+    ------
+    ModelError
+        No shipped model matches.
+    """
+    wanted = DEFAULT_MODEL if name_or_id is None else name_or_id
+    for card in list_models():
+        if wanted == card.name or (len(wanted) >= 8 and card.id.startswith(wanted.lower())):
+            return card
+    known = ", ".join(f"{card.name} ({card.id[:8]})" for card in list_models()) or "none"
+    raise ModelError(f"model {wanted!r} is not installed (installed: {known})")

@@ -1,0 +1,172 @@
+"""A trained model as the codec uses it: float transforms, integer context networks, learned tables.
+
+The weights are one safetensors file; a model's id is the SHA-256 of that file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from eocodec.codec_models import ModelCard, find_card
+from eocodec.errors import ModelError
+from eocodec.integer import ContextNetwork, IntegerConv, ScaleNetwork
+from eocodec.networks import RVQVAE, NetworkConfig
+from eocodec.refinement import StageTables
+from eocodec.tokens import TokenTables
+
+FloatArray = npt.NDArray[np.float32]
+
+FLOAT_PARTS = ("analysis.", "synthesis.", "token_encoder.", "mean.", "quantizer.codebooks")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything that one set of weights holds.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Name, id and what the model is for.
+    networks : RVQVAE
+        The float transforms, in evaluation mode, on the CPU.
+    scale, context : ScaleNetwork, ContextNetwork
+        Integer networks that choose the tables.
+    tokens : TokenTables
+    stages : tuple of StageTables
+        One a refinement stage.
+    """
+
+    card: ModelCard
+    networks: RVQVAE
+    scale: ScaleNetwork
+    context: ContextNetwork
+    tokens: TokenTables
+    stages: tuple[StageTables, ...]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers: token stages plus refinement stages."""
+        return self.networks.config.token_stages + len(self.stages)
+
+    def analyse(self, components: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Components (bands, H, W) in network units -> latents (L, H/8, W/8), token vectors (D, H/16, W/16)."""
+        with torch.inference_mode():
+            latents = self.networks.analysis(torch.from_numpy(components)[None])
+            vectors = self.networks.token_encoder(latents)
+        return latents[0].numpy(), vectors[0].numpy()
+
+    def token_indices(self, vectors: FloatArray) -> npt.NDArray[np.int32]:
+        """Token vectors (D, h, w) -> indices (stages, h, w)."""
+        with torch.inference_mode():
+            flat = torch.from_numpy(vectors).flatten(1).T
+            indices, _ = self.networks.quantizer.quantise(flat)
+        return indices.numpy().astype(np.int32).reshape(-1, *vectors.shape[1:])
+
+    def mean(self, indices: npt.NDArray[np.int32]) -> FloatArray:
+        """Indices of the first stages (k, h, w) -> predicted latents (L, 2h, 2w)."""
+        with torch.inference_mode():
+            vectors: Any = 0
+            for codebook, index in zip(self.networks.quantizer.codebooks, indices, strict=False):
+                vectors = vectors + codebook[torch.from_numpy(index.astype(np.int64))]
+            return self.networks.mean(vectors.movedim(-1, 0)[None])[0].numpy()  # type: ignore[no-any-return]
+
+    def synthesise(self, latents: FloatArray, step: float | None) -> FloatArray:
+        """Latents (L, h, w), with the step they were quantised with -> components (bands, 8h, 8w)."""
+        with torch.inference_mode():
+            size = None if step is None else torch.full((1, 1, 1, 1), step)
+            out: Tensor = self.networks.synthesis(torch.from_numpy(latents)[None], size)
+        return out[0].numpy()  # type: ignore[no-any-return]
+
+
+def _integer_conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:
+    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+    return IntegerConv(weight, bias, tensors[f"{name}.multiplier"], low, high)
+
+
+def load_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+    """Read the metadata and tensors of a safetensors file.
+
+    Raises
+    ------
+    ModelError
+        The file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"cannot read model weights {path}: {error}") from error
+
+
+def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, Any]) -> Model:
+    """Assemble a model from what :func:`load_weights` gave; proves its integer networks exact.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing or an integer network could leave the exact range.
+    """
+    try:
+        networks = RVQVAE(NetworkConfig(**json.loads(metadata["network"])))
+        state = networks.state_dict()
+        for name in state:
+            if name.startswith(FLOAT_PARTS):
+                state[name] = torch.from_numpy(tensors[name].astype(np.float32))
+        networks.load_state_dict(state)
+        scale = ScaleNetwork(
+            tensors["scale.embedding"],
+            _integer_conv(tensors, "scale.spatial", 0, 255),
+            _integer_conv(tensors, "scale.expand", 0, 255),
+            _integer_conv(tensors, "scale.project", -96, 96),
+        )
+        context = ContextNetwork(
+            _integer_conv(tensors, "context.enter", 0, 255),
+            _integer_conv(tensors, "context.spatial", 0, 255),
+            _integer_conv(tensors, "context.leave", -48, 48),
+        )
+        tokens = TokenTables(tensors["tokens.counts"], tensors["tokens.cluster"])
+        first = json.loads(metadata["first_class"])
+        stages = tuple(
+            StageTables(counts, points, first)
+            for counts, points in zip(
+                tensors["tables.counts"], tensors["tables.points"], strict=True
+            )
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"weights of model {card.name} are incomplete: {error}") from error
+    scale.check()
+    context.check()
+    for parameter in networks.parameters():
+        parameter.requires_grad_(False)  # noqa: FBT003
+    return Model(card, networks.eval(), scale, context, tokens, stages)
+
+
+@lru_cache(maxsize=4)
+def _load(card: ModelCard) -> Model:
+    digest = hashlib.sha256(card.weights.read_bytes()).hexdigest()
+    if digest != card.id:
+        raise ModelError(f"weights of model {card.name} are damaged: SHA-256 is {digest[:16]}…")
+    return build_model(card, *load_weights(card.weights))
+
+
+def load_model(name_or_id: str | None = None) -> Model:
+    """Load a shipped model by name or by the start of its id; None is the default model.
+
+    Raises
+    ------
+    ModelError
+        No such model, or its weights are damaged.
+    """
+    return _load(find_card(name_or_id))

@@ -1,0 +1,245 @@
+"""Refinement stages: structured residual quantisation of the latents, entropy-constrained and range-coded.
+
+Stage s quantises with a third of the step of stage s - 1. After it a latent is the integer ``n`` (its value is
+about ``n`` steps); the next stage codes a symbol ``q`` with ``n' = 3 n + sign(n) q``, so every stage is a uniform
+quantiser with a cell around zero and the cells nest without loss. A latent's table is chosen by its predicted
+scale relative to the step (the class) and by whether ``n`` is 0, 1 or larger (the state). Tables and
+reconstruction points are learned; the encoder picks symbols by ``argmin distance**2 + lambda bits``, which
+changes no decoder (entropy-constrained quantisation, Chou et al. 1989).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.errors import FormatError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+RATIO = 3
+"""Step of a stage divided by the step of the next."""
+UNITS_PER_STAGE = 12
+"""Log-scales are integers in units of log2(RATIO) / 12."""
+CLASSES = 30
+CLASS_WIDTH = 3
+CLASS_ZERO = -36
+"""Relative log-scale at which class 0 starts."""
+STATES = 3
+LIMIT = 15
+"""Symbols run from -LIMIT to LIMIT; the table's last entry is the escape."""
+ESCAPE = 2 * LIMIT + 1
+MAX_MAGNITUDE = 2**28
+
+
+def stage_scale(log_scale: IntArray, stage: int) -> IntArray:
+    """Log-scale relative to the step of a stage; stages count from 0, stage 1 has a step of one unit."""
+    return log_scale + UNITS_PER_STAGE * (stage - 1)
+
+
+def stage_step(stage: int) -> float:
+    """Step of a stage in network units."""
+    return float(RATIO) ** (1 - stage)
+
+
+def class_of(relative_scale: IntArray) -> npt.NDArray[np.uint8]:
+    """Context class of relative log-scales."""
+    raw = (relative_scale - CLASS_ZERO) // CLASS_WIDTH
+    return np.clip(raw, 0, CLASSES - 1).astype(np.uint8)
+
+
+def state_of(integers: IntArray) -> npt.NDArray[np.uint8]:
+    """0, 1 or 2 for integers of magnitude 0, 1, larger."""
+    return np.minimum(np.abs(integers), STATES - 1).astype(np.uint8)
+
+
+def low_bits(context_class: int, state: int) -> int:
+    """Bits of a symbol that are coded raw, below the table's symbol, where the scale exceeds the table."""
+    if state:
+        return 0
+    log2_scale = (context_class * CLASS_WIDTH + CLASS_ZERO) * np.log2(RATIO) / UNITS_PER_STAGE
+    return max(0, int(np.floor(log2_scale)) - 1)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The latents of a stage sorted by table: ``order`` and where each (class, state) run lies in it."""
+
+    order: npt.NDArray[np.intp]
+    bounds: list[tuple[int, int, int, int]]
+
+    @classmethod
+    def sort(cls, classes: npt.NDArray[np.uint8], previous: IntArray, first: int) -> Runs:
+        """Sort flat latents; those of state 0 in classes below ``first`` are left out: their symbol is 0."""
+        keys = (classes * STATES + state_of(previous)).astype(np.uint8)
+        order = np.argsort(keys, kind="stable")
+        ends = np.cumsum(np.bincount(keys, minlength=CLASSES * STATES))
+        bounds = []
+        for key in range(CLASSES * STATES):
+            context_class, state = divmod(key, STATES)
+            start = int(ends[key - 1]) if key else 0
+            if ends[key] > start and (state or context_class >= first):
+                bounds.append((context_class, state, start, int(ends[key])))
+        return cls(order, bounds)
+
+
+@dataclass(frozen=True)
+class StageTables:
+    """Learned tables of one stage.
+
+    Attributes
+    ----------
+    counts : int32 array (CLASSES, STATES, 2 LIMIT + 2)
+        Symbol counts, the escape last; at least 1 each.
+    points : float32 array (CLASSES, STATES, 2 LIMIT + 1)
+        Reconstruction points in steps, of the symbol times the sign of the previous integer.
+    first_class : int
+        Latents of state 0 in lower classes are not coded.
+    """
+
+    counts: IntArray
+    points: FloatArray
+    first_class: int
+
+    @cached_property
+    def bits(self) -> npt.NDArray[np.float64]:
+        """Code lengths of the symbols."""
+        share = self.counts / self.counts.sum(axis=-1, keepdims=True)
+        return -np.log2(share)
+
+    def thresholds(
+        self, context_class: int, state: int, weight: float
+    ) -> tuple[FloatArray, IntArray]:
+        """Decision thresholds of ``argmin (x - point)**2 + weight * bits`` and the symbol above each.
+
+        The costs differ by lines in x: the decision is their lower envelope.
+        """
+        points = self.points[context_class, state].astype(np.float64)
+        costs = points**2 + weight * self.bits[context_class, state, :-1]
+        order = np.argsort(points, kind="stable")
+        hull: list[int] = []
+        edges: list[float] = []
+        for index in order:
+            while hull:
+                gap = points[index] - points[hull[-1]]
+                if gap <= 0:
+                    if costs[index] >= costs[hull[-1]]:
+                        break
+                    edge = -np.inf
+                else:
+                    edge = (costs[index] - costs[hull[-1]]) / (2 * gap)
+                if edges and edge <= edges[-1] or not np.isfinite(edge):
+                    hull.pop()
+                    if edges:
+                        edges.pop()
+                    continue
+                edges.append(edge)
+                hull.append(int(index))
+                break
+            else:
+                hull.append(int(index))
+        return np.array(edges, np.float32), np.array(hull, np.int32) - LIMIT
+
+    def quantise(
+        self, units: FloatArray, previous: IntArray, runs: Runs, weight: float
+    ) -> IntArray:
+        """Choose the integers of latents given in steps of this stage; ``weight`` is lambda in steps**2."""
+        out = RATIO * previous
+        sorted_units, sorted_previous = units[runs.order], previous[runs.order]
+        sorted_out = out[runs.order]
+        for context_class, state, start, stop in runs.bounds:
+            before = sorted_previous[start:stop]
+            sign = np.where(before < 0, -1, 1).astype(np.int32)
+            offset = sorted_units[start:stop] * sign - RATIO * np.abs(before)
+            if low_bits(context_class, state):
+                symbol = np.rint(offset).astype(np.int32)
+            else:
+                edges, symbols = self.thresholds(context_class, state, weight)
+                symbol = symbols[np.searchsorted(edges, offset)]
+                far = np.abs(offset) > LIMIT + 0.5
+                symbol[far] = np.rint(offset[far])
+            sorted_out[start:stop] = sign * (RATIO * np.abs(before) + symbol)
+        out[runs.order] = sorted_out
+        return out
+
+    def symbols(self, integers: IntArray, previous: IntArray) -> IntArray:
+        """Symbols that lead from the previous stage's integers to these."""
+        sign = np.where(previous < 0, -1, 1).astype(np.int32)
+        return integers * sign - RATIO * np.abs(previous)
+
+    def encode(self, integers: IntArray, previous: IntArray, runs: Runs) -> bytes:
+        """Range-code the integers, run by run."""
+        coder = SymbolEncoder()
+        symbols = self.symbols(integers, previous)[runs.order]
+        for context_class, state, start, stop in runs.bounds:
+            symbol = symbols[start:stop]
+            shift = low_bits(context_class, state)
+            if shift:
+                centred = symbol + (1 << (shift - 1))
+                symbol, low = centred >> shift, centred & ((1 << shift) - 1)
+            escaped = np.abs(symbol) > LIMIT
+            index = np.where(escaped, ESCAPE, symbol + LIMIT)
+            coder.encode(index, self.counts[context_class, state])
+            if shift:
+                coder.encode_uniform(low, 1 << shift)
+            if escaped.any():
+                beyond = symbol[escaped]
+                coder.encode_unbounded(2 * (np.abs(beyond) - LIMIT - 1) + (beyond < 0))
+        return coder.finish()
+
+    def decode(self, data: bytes | memoryview, previous: IntArray, runs: Runs) -> IntArray:
+        """Inverse of :meth:`encode`.
+
+        Raises
+        ------
+        FormatError
+            The bytes are invalid, or a value exceeds what a latent can be.
+        """
+        coder = SymbolDecoder(data)
+        out = RATIO * previous
+        sorted_previous, sorted_out = previous[runs.order], out[runs.order]
+        for context_class, state, start, stop in runs.bounds:
+            index = coder.decode(stop - start, self.counts[context_class, state])
+            symbol = index - LIMIT
+            shift = low_bits(context_class, state)
+            low = coder.decode_uniform(np.full(stop - start, 1 << shift)) if shift else None
+            escaped = index == ESCAPE
+            if escaped.any():
+                code = coder.decode_unbounded(int(escaped.sum()))
+                if code.max() > MAX_MAGNITUDE >> shift:
+                    raise FormatError("a latent is out of range")
+                magnitude = (code >> 1) + LIMIT + 1
+                symbol[escaped] = np.where(code & 1, -magnitude, magnitude)
+            if low is not None:
+                symbol = (symbol << shift) - (1 << (shift - 1)) + low
+            before = sorted_previous[start:stop]
+            sign = np.where(before < 0, -1, 1).astype(np.int32)
+            sorted_out[start:stop] = sign * (RATIO * np.abs(before) + symbol)
+        if sorted_out.size and np.abs(sorted_out).max() > MAX_MAGNITUDE:
+            raise FormatError("a latent is out of range")
+        out[runs.order] = sorted_out
+        return out
+
+    def reconstruct(self, integers: IntArray, previous: IntArray, runs: Runs) -> FloatArray:
+        """Values of the latents in steps of this stage."""
+        values = integers.astype(np.float32)[runs.order]
+        symbols = self.symbols(integers, previous)[runs.order]
+        sorted_previous = previous[runs.order]
+        for context_class, state, start, stop in runs.bounds:
+            symbol = symbols[start:stop]
+            inside = np.abs(symbol) <= LIMIT
+            if low_bits(context_class, state):
+                continue
+            before = sorted_previous[start:stop]
+            sign = np.where(before < 0, -1, 1).astype(np.float32)
+            point = self.points[context_class, state][np.where(inside, symbol, 0) + LIMIT]
+            value = sign * (RATIO * np.abs(before).astype(np.float32) + point)
+            values[start:stop] = np.where(inside, value, values[start:stop])
+        out = np.empty_like(values)
+        out[runs.order] = values
+        return out

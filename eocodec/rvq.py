@@ -1,0 +1,221 @@
+"""The learned mode of a tile: pixels to the bodies of its layers and back.
+
+Layer 1 starts with the side information (model id, step scale, spectral transform); layers 1 to T are the token
+stages, the others the refinement stages.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.codec_models import find_card
+from eocodec.errors import FormatError, InputError
+from eocodec.mask import fill_holes
+from eocodec.model import Model, load_model
+from eocodec.refinement import Runs, class_of, stage_scale, stage_step
+from eocodec.spectral import SpectralTransform
+
+if TYPE_CHECKING:
+    from eocodec.tile import EncodeSettings
+
+FloatArray = npt.NDArray[np.float32]
+
+BLOCK = 16
+"""Tiles are extended to whole blocks of this many pixels, the footprint of a token."""
+LAMBDA = 0.15
+"""Weight of a bit against squared steps in the choice of symbols."""
+MAX_STEPS = 1e6
+"""Samples further than this many network units from zero go to the lossless mode."""
+
+_SIDE = struct.Struct("<8sf")
+
+
+@dataclass(frozen=True)
+class SideInformation:
+    """What layer 1 holds before its tokens.
+
+    Attributes
+    ----------
+    model : str
+        First 16 hexadecimal digits of the model id.
+    step_scale : float
+        Factor on the model's unit.
+    spectral : SpectralTransform
+    """
+
+    model: str
+    step_scale: float
+    spectral: SpectralTransform
+
+    def to_bytes(self) -> bytes:
+        """Serialise."""
+        return _SIDE.pack(bytes.fromhex(self.model), self.step_scale) + self.spectral.to_bytes()
+
+    @classmethod
+    def parse(cls, body: memoryview, bands: int) -> tuple[SideInformation, memoryview]:
+        """Split the body of layer 1 into side information and tokens.
+
+        Raises
+        ------
+        FormatError
+            It is too short or holds values that no encoder writes.
+        """
+        size = _SIDE.size + SpectralTransform.stored_size(bands)
+        if len(body) < size:
+            raise FormatError("the first layer is shorter than its side information")
+        model, step_scale = _SIDE.unpack_from(body)
+        if not 0 < step_scale < np.inf:
+            raise FormatError(f"invalid step scale {step_scale}")
+        spectral = SpectralTransform.from_bytes(bytes(body[_SIDE.size : size]), bands)
+        return cls(model.hex(), step_scale, spectral), body[size:]
+
+
+def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
+    """Whether the learned mode can code a tile (C, H, W): no more bands than the model's, sane values."""
+    card = find_card(settings.model)
+    if pixels.shape[0] > len(card.bands) or pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f":
+        return False
+    with np.errstate(invalid="ignore"):
+        peak = float(np.nanmax(np.abs(pixels.astype(np.float64)), initial=0.0))
+    return peak < MAX_STEPS * settings.step_scale
+
+
+def _components(
+    pixels: FloatArray, spectral: SpectralTransform, model: Model, scale: float
+) -> FloatArray:
+    """Spectral components in network units, extended to whole blocks and to the model's band count."""
+    components = spectral.forward(pixels) / np.float32(model.networks.config.unit * scale)
+    missing = model.networks.config.bands - len(components)
+    rows, columns = (-n % BLOCK for n in components.shape[1:])
+    components = np.pad(components, ((0, 0), (0, rows), (0, columns)), mode="edge")
+    return np.ascontiguousarray(np.pad(components, ((0, missing), (0, 0), (0, 0))), np.float32)
+
+
+def encode_rvq(
+    pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None, settings: EncodeSettings
+) -> list[bytes]:
+    """Encode a tile (C, H, W); returns the bodies of its layers.
+
+    Parameters
+    ----------
+    pixels : ndarray, (C, H, W)
+        Finite where valid.
+    invalid : bool ndarray, (C, H, W), or None
+        Samples whose value does not matter; they are filled smoothly.
+    settings : EncodeSettings
+
+    Raises
+    ------
+    InputError
+        The settings ask for layers or a step scale that do not exist.
+    """
+    model = load_model(settings.model)
+    layers = model.card.default_layers if settings.layers is None else settings.layers
+    if not 1 <= layers <= model.layers:
+        raise InputError(
+            f"quality {layers} is outside 1 to {model.layers} of model {model.card.name}"
+        )
+    if not 1e-6 < settings.step_scale < 1e6:
+        raise InputError(f"step scale {settings.step_scale} is outside 1e-6 to 1e6")
+    step_scale = float(np.float32(settings.step_scale))
+    filled = pixels.astype(np.float32)
+    if invalid is not None:
+        filled = fill_holes(filled, invalid)
+    spectral = SpectralTransform.fit(filled)
+    latents, vectors = model.analyse(_components(filled, spectral, model, step_scale))
+    indices = model.token_indices(vectors)
+    side = SideInformation(model.card.id[:16], step_scale, spectral)
+    bodies = []
+    for stage, index in enumerate(indices[:layers]):
+        bodies.append(model.tokens.encode(stage, index, indices[stage - 1] if stage else None))
+    bodies[0] = side.to_bytes() + bodies[0]
+    if layers > len(indices):
+        bodies += _encode_refinement(model, latents, indices, layers - len(indices))
+    return bodies
+
+
+def _encode_refinement(
+    model: Model, latents: FloatArray, indices: npt.NDArray[np.int32], stages: int
+) -> list[bytes]:
+    residual = (latents - model.mean(indices)).ravel()
+    log_scale = model.scale(indices)
+    integers = np.zeros(residual.shape, np.int32)
+    bodies = []
+    for stage, tables in enumerate(model.stages[:stages]):
+        runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
+        previous = integers
+        units = residual / np.float32(stage_step(stage))
+        integers = tables.quantise(units, previous, runs, LAMBDA)
+        bodies.append(tables.encode(integers, previous, runs))
+    return bodies
+
+
+def _runs(
+    model: Model, stage: int, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
+) -> Runs:
+    relative = stage_scale(log_scale, stage)
+    if stage:
+        relative = model.context(integers, relative)
+    return Runs.sort(class_of(relative).ravel(), integers.ravel(), model.stages[stage].first_class)
+
+
+def decode_rvq(
+    bodies: Sequence[bytes | memoryview], shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Decode the bodies of the first layers of a tile to pixels (C, H, W), rounded and clipped to ``dtype``.
+
+    Raises
+    ------
+    FormatError
+        The bytes are damaged.
+    ModelError
+        The model they name is not installed.
+    """
+    bands, height, width = shape
+    side, first = SideInformation.parse(memoryview(bodies[0]), bands)
+    model = load_model(side.model)
+    config = model.networks.config
+    if bands > config.bands or len(bodies) > model.layers:
+        raise FormatError(f"tile has more bands or layers than model {model.card.name}")
+    grid = (-(-height // BLOCK), -(-width // BLOCK))
+    token_bodies: list[bytes | memoryview] = [first, *bodies[1 : config.token_stages]]
+    indices: list[npt.NDArray[np.int32]] = []
+    for stage, body in enumerate(token_bodies):
+        indices.append(model.tokens.decode(stage, body, grid, indices[-1] if stage else None))
+    latents = model.mean(np.stack(indices))
+    step = None
+    if len(bodies) > config.token_stages:
+        refinement = bodies[config.token_stages :]
+        step = stage_step(len(refinement) - 1)
+        latents = latents + _decode_refinement(model, np.stack(indices), refinement)
+    components = model.synthesise(latents, step)[:bands, :height, :width]
+    unit = np.float32(config.unit * side.step_scale)
+    pixels = side.spectral.inverse(np.ascontiguousarray(components) * unit)
+    if dtype.kind == "f":
+        return pixels.astype(dtype)
+    limits = np.iinfo(dtype)
+    low, high = np.float64(limits.min), np.float64(limits.max)
+    if dtype.itemsize > 2:
+        return np.clip(np.rint(pixels.astype(np.float64)), low, high).astype(dtype)
+    return np.clip(np.rint(pixels), low, high).astype(dtype)
+
+
+def _decode_refinement(
+    model: Model, indices: npt.NDArray[np.int32], bodies: Sequence[bytes | memoryview]
+) -> FloatArray:
+    """Residual latents (L, h, w) in network units."""
+    log_scale = model.scale(indices)
+    integers = np.zeros(log_scale.size, np.int32)
+    for stage, body in enumerate(bodies):
+        tables = model.stages[stage]
+        runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
+        previous = integers
+        integers = tables.decode(body, previous, runs)
+    values = tables.reconstruct(integers, previous, runs)
+    return values.reshape(log_scale.shape) * np.float32(stage_step(stage))
