@@ -26,6 +26,7 @@ MAX_AXES = 8
 MAX_AXIS = 2**31 - 1
 MAX_PLANES = 2**20
 MAX_TILES = 2**24
+MAX_DESCRIBED = 2**16
 DEFAULT_TILE_SIZE = 512
 
 
@@ -177,6 +178,10 @@ class ArrayHeader:
                 f"{where}: {self.shape} in tiles of {self.tile_size} is {self.grid.tiles} tiles, "
                 f"more than {MAX_TILES}; pass a larger tile_size"
             )
+        if max(len(self.bands), len(self.gcps)) > MAX_DESCRIBED:
+            raise InputError(
+                f"{where}: at most {MAX_DESCRIBED} bands and ground control points can be described"
+            )
         if self.bands and len(self.bands) != self.planes:
             raise InputError(
                 f"{where}: {len(self.bands)} bands described, the array has {self.planes}"
@@ -201,7 +206,7 @@ class ArrayHeader:
     @property
     def band_names(self) -> tuple[str, ...]:
         """Name of each plane, its description or its 1-based number where it has no name."""
-        bands = self.bands or (Band(),) * min(self.planes, 4096)
+        bands = self.bands or (Band(),) * min(self.planes, MAX_DESCRIBED)
         return tuple(b.name or b.description or str(i + 1) for i, b in enumerate(bands))
 
 

@@ -15,6 +15,7 @@ from eocodec.errors import FormatError, InputError, LimitError, UnsupportedError
 from eocodec.formats.eoc.header import (
     MAX_ARRAYS,
     MAX_AXES,
+    MAX_DESCRIBED,
     PREDICTIVE,
     RVQ2D,
     ArrayHeader,
@@ -97,9 +98,9 @@ def parse_header(raw: bytes) -> Header:
         raise UnsupportedError(
             f"the file needs features that this release lacks: {', '.join(map(repr, unknown))}"
         )
-    arrays = fields.objects("arrays")
-    if not 1 <= len(arrays) <= MAX_ARRAYS:
-        raise LimitError(f"the header declares {len(arrays)} arrays; 1 to {MAX_ARRAYS} are allowed")
+    arrays = fields.objects("arrays", MAX_ARRAYS)
+    if not arrays:
+        raise FormatError("the header declares no arrays")
     parsed = tuple(_parse_array(array) for array in arrays)
     names = {array.name for array in parsed}
     if len(names) != len(parsed):
@@ -234,10 +235,15 @@ class _Fields:
             self.fail(key, "a list of whole numbers")
         return tuple(items)
 
-    def objects(self, key: str) -> list[_Fields]:
-        return [
-            _Fields(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(self.items(key))
-        ]
+    def objects(self, key: str, most: int) -> list[_Fields]:
+        items = self.limited(key, most)
+        return [_Fields(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(items)]
+
+    def limited(self, key: str, most: int) -> list[Any]:
+        items = self.items(key)
+        if len(items) > most:
+            raise LimitError(f"{self._where} lists {len(items)} {key}; at most {most} are allowed")
+        return items
 
     def mapping(self, key: str) -> dict[str, Any]:
         value = self._value.get(key, {})
@@ -285,11 +291,11 @@ def _parse_array(fields: _Fields) -> ArrayHeader:
             dims=fields.strings("dims"),
             dtype=_DTYPES[dtype],
             tile_size=fields.wholes("tile"),  # type: ignore[arg-type]  # checked by ArrayHeader
-            bands=tuple(_parse_band(band) for band in fields.objects("bands")),
+            bands=tuple(_parse_band(band) for band in fields.objects("bands", MAX_DESCRIBED)),
             nodata=_parse_nodata(fields, _DTYPES[dtype]),
             crs=fields.text("crs"),
             transform=(transform or None),  # type: ignore[arg-type]  # checked by ArrayHeader
-            gcps=tuple(_parse_gcp(fields, gcp) for gcp in fields.items("gcps")),
+            gcps=tuple(_parse_gcp(fields, gcp) for gcp in fields.limited("gcps", MAX_DESCRIBED)),
             gcps_crs=fields.text("gcps_crs"),
             rpcs=rpcs or None,
             area_or_point=fields.text("area_or_point"),

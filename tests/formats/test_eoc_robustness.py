@@ -1,0 +1,366 @@
+"""Cut, damaged and hostile containers: a clear error, at once, without large allocations."""
+
+import json
+import struct
+import time
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eocodec
+from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section
+from eocodec.payload import build_payload, crc32c, pixel_crc32c, put_varint
+
+LOSSLESS = eocodec.EncodeSettings(lossless=True)
+RNG = np.random.default_rng(3)
+SMALL = {
+    "a": np.cumsum(RNG.integers(-2, 3, (2, 9, 12)), axis=2).astype("int16"),
+    "b": np.full((5, 4), 200, "uint8"),
+}
+DATA = eocodec.compress(SMALL, settings=LOSSLESS, tile_size=8, crs="EPSG:4326")
+
+
+def read_whole(data):
+    with eocodec.open(data) as reader:
+        reader.validate(threads=1)
+    return eocodec.decompress(data, threads=1)
+
+
+@pytest.fixture
+def bounded():
+    """Fail when the test takes more than a second or 32 MiB of Python and numpy memory."""
+    tracemalloc.start()
+    start = time.perf_counter()
+    yield
+    elapsed = time.perf_counter() - start
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert elapsed < 1
+    assert peak < 32 << 20
+
+
+def test_the_small_file_is_whole():
+    out = read_whole(DATA)
+    for name, array in SMALL.items():
+        np.testing.assert_array_equal(out[name], array)
+
+
+def test_truncation_at_every_byte_raises():
+    for size in range(len(DATA)):
+        with pytest.raises(eocodec.FormatError):
+            eocodec.open(DATA[:size])
+
+
+def test_truncated_file_says_so():
+    with pytest.raises(eocodec.TruncatedError, match="truncated, or never finished"):
+        eocodec.open(DATA[:-1])
+
+
+def test_missing_front_raises_at_every_byte():
+    for size in range(1, len(DATA)):
+        with pytest.raises(eocodec.EocodecError):
+            eocodec.open(DATA[size:])
+
+
+def test_every_flipped_bit_raises():
+    for at in range(len(DATA)):
+        for bit in range(8):
+            damaged = bytearray(DATA)
+            damaged[at] ^= 1 << bit
+            with pytest.raises(eocodec.EocodecError):
+                read_whole(bytes(damaged))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(1, 255)), min_size=1, max_size=8)
+)
+def test_damaged_bytes_raise_or_leave_the_pixels_right(damage):
+    damaged = bytearray(DATA)
+    for at, mask in damage:
+        damaged[at] ^= mask
+    try:
+        out = eocodec.decompress(bytes(damaged), threads=1)
+    except eocodec.EocodecError:
+        return
+    for name, array in SMALL.items():
+        np.testing.assert_array_equal(out[name], array)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_raise(data, with_magic):
+    with pytest.raises(eocodec.EocodecError):
+        eocodec.open((DATA[:10] if with_magic else b"") + data)
+
+
+def test_appended_bytes_raise():
+    with pytest.raises(eocodec.FormatError):
+        eocodec.open(DATA + b"\0")
+
+
+def test_text_mode_transfer_is_named():
+    with pytest.raises(eocodec.FormatError, match="text mode"):
+        eocodec.open(DATA.replace(b"\r\n", b"\n"))
+
+
+def test_newer_version_is_refused_as_unsupported():
+    for at in (8, 9):
+        newer = bytearray(DATA)
+        newer[at] += 1
+        with pytest.raises(eocodec.UnsupportedError, match="version"):
+            eocodec.open(bytes(newer))
+
+
+def test_tile_from_elsewhere_is_refused():
+    one, two = (eocodec.compress(np.full((8, 8), v, "uint8"), settings=LOSSLESS) for v in (5, 6))
+    place = next(eocodec.open(one).tiles())
+    span = slice(place.offset, place.offset + place.size)
+    swapped = bytearray(one)
+    swapped[span] = two[span]
+    with pytest.raises(eocodec.FormatError, match="not the tile that the index describes"):
+        eocodec.open(bytes(swapped)).read()
+
+
+# Files made by hand from here on: checksums right, content hostile.
+
+
+def container(header, records=b"", index=None, *, tiles=(), raw=None):
+    """A container of one array with `tiles` (payloads) and a correct index unless one is given."""
+    raw = json.dumps(header, separators=(",", ":")).encode() if raw is None else raw
+    section, crc = build_header_section(raw)
+    if index is None:
+        heads, layers, crcs = b"", b"", b""
+        for number, payload in enumerate(tiles):
+            head = len(payload) - 1
+            records += put_varint(1) + put_varint(number) + put_varint(len(payload)) + payload
+            heads += put_varint(head)
+            layers += put_varint(1)
+            crcs += payload[head - 4 : head]
+        index = b"\0" + b"\0" * len(tiles) + heads + b"\1" * len(tiles) + layers + crcs
+    footer = Footer(len(section) + len(records), len(index), crc32c(index), crc)
+    return section + records + index + build_footer(footer)
+
+
+def one_array(**changes):
+    array = {
+        "name": "x",
+        "shape": [1, 4, 4],
+        "dims": ["band", "y", "x"],
+        "dtype": "uint8",
+        "tile": [1, 4, 4],
+        "codec": "eocodec.predictive-dev",
+    }
+    return {"arrays": [{**array, **changes}]}
+
+
+PIXELS = np.full((1, 4, 4), 9, "uint8")
+TILE = build_payload(0, "u1", (1, 4, 4), [b"\x09"], None, pixel_crc32c(PIXELS))
+
+
+def test_handmade_container_is_read():
+    data = container(one_array(), tiles=[TILE])
+    np.testing.assert_array_equal(read_whole(data), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"shape": [1, 2**31 - 1, 2**31 - 1]}, eocodec.LimitError),
+        ({"shape": [2**20, 2**31 - 1, 2**31 - 1], "tile": [1, 1, 1]}, eocodec.LimitError),
+        ({"shape": [1, 2**62, 4]}, eocodec.LimitError),
+        ({"shape": [1, 2**700, 4]}, eocodec.LimitError),
+        ({"shape": [2**20 + 1, 4, 4]}, eocodec.LimitError),
+        ({"shape": [1, 4096, 4096]}, eocodec.LimitError),
+        ({"shape": [1, 2**20, 2**20], "tile": [1, 2**31 - 1, 2**31 - 1]}, eocodec.LimitError),
+        ({"shape": [1, 0, 4]}, eocodec.LimitError),
+        ({"shape": [1, -4, 4]}, eocodec.LimitError),
+        ({"shape": [4]}, eocodec.LimitError),
+        ({"shape": [1] * 9, "dims": list("abcdefghi")}, eocodec.LimitError),
+        ({"shape": [1, 4.5, 4]}, eocodec.FormatError),
+        ({"shape": [True, 4, 4]}, eocodec.FormatError),
+        ({"shape": "big"}, eocodec.FormatError),
+        ({"shape": None}, eocodec.FormatError),
+        ({"tile": [1, 0, 4]}, eocodec.LimitError),
+        ({"tile": [4]}, eocodec.LimitError),
+        ({"dims": ["y", "y", "x"]}, eocodec.FormatError),
+        ({"dims": [1, 2, 3]}, eocodec.FormatError),
+        ({"dtype": "object"}, eocodec.UnsupportedError),
+        ({"codec": "eocodec.future"}, eocodec.UnsupportedError),
+        ({"codec": None}, eocodec.UnsupportedError),
+        ({"model": "../../etc"}, eocodec.FormatError),
+        ({"layers": 65}, eocodec.FormatError),
+        ({"nodata": "zero"}, eocodec.FormatError),
+        ({"transform": [1, 2]}, eocodec.FormatError),
+        ({"transform": [1, 2, 3, 4, 5, "6"]}, eocodec.FormatError),
+        ({"tags": {"a": "b"}}, eocodec.FormatError),
+        ({"bands": [{}, {}]}, eocodec.FormatError),
+        ({"bands": [{"native_factor": 3}]}, eocodec.FormatError),
+        ({"bands": [[]]}, eocodec.FormatError),
+        (
+            {"bands": [{}] * 2**17, "shape": [2**17, 4, 4], "tile": [2**17, 4, 4]},
+            eocodec.LimitError,
+        ),
+        ({"gcps": [[1, 2, 3]]}, eocodec.FormatError),
+        ({"crs": 32633}, eocodec.FormatError),
+        ({"area_or_point": "line"}, eocodec.FormatError),
+        # Right by itself, wrong for the tile in the file.
+        ({"shape": [1, 4, 3]}, eocodec.FormatError),
+        ({"dtype": "int8"}, eocodec.FormatError),
+    ],
+)
+def test_impossible_array_is_refused(bounded, changes, error):
+    with pytest.raises(error):
+        read_whole(container(one_array(**changes), tiles=[TILE]))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"arrays":[]}',
+        b'{"arrays":[1]}',
+        b'{"arrays":{}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"arrays":[{"nodata":NaN}]}',
+        b'{"arrays":[{"nodata":' + b"9" * 5000 + b"}]}",
+        b'{"arrays":[' + b"{}," * 100_000 + b"{}]}",
+        b'{"arrays":[],"arrays":[]}',
+    ],
+)
+def test_malformed_header_is_refused(bounded, raw):
+    with pytest.raises(eocodec.EocodecError):
+        eocodec.open(container(None, raw=raw, tiles=[TILE]))
+
+
+def test_unknown_required_feature_is_refused_and_optional_skipped():
+    with pytest.raises(eocodec.UnsupportedError, match="holograms"):
+        eocodec.open(container({**one_array(), "required_features": ["holograms"]}, tiles=[TILE]))
+    document = {**one_array(surplus=1), "optional_features": ["holograms"], "later": {}}
+    np.testing.assert_array_equal(read_whole(container(document, tiles=[TILE])), PIXELS)
+
+
+def prefix(stored, raw, flags, declared=None):
+    start = struct.pack(
+        "<8sBBHII",
+        b"\x89EOC\r\n\x1a\n",
+        0,
+        1,
+        flags,
+        len(stored) if declared is None else declared,
+        raw,
+    )
+    return start + struct.pack("<I", crc32c(start + stored)) + stored
+
+
+def deflate(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [
+        (prefix(b"{}", 2**32 - 1, 0, declared=2**32 - 1), eocodec.LimitError),
+        (prefix(b"{}", 2**32 - 1, 1), eocodec.LimitError),
+        (prefix(b"{}", 4 << 20, 0, declared=4 << 20), eocodec.TruncatedError),
+        # 64 MiB of zeros in 64 KiB: declared small, declared at the limit, honest.
+        (prefix(deflate(bytes(64 << 20)), 70_000, 1), eocodec.FormatError),
+        (prefix(deflate(bytes(64 << 20)), 4 << 20, 1), eocodec.FormatError),
+        (prefix(deflate(bytes(64 << 20)), 64 << 20, 1), eocodec.LimitError),
+        (prefix(deflate(b" " * 1000)[:-1], 1000, 1), eocodec.FormatError),
+        (prefix(deflate(b" " * 1000) + b"x", 1000, 1), eocodec.FormatError),
+        (prefix(b"no deflate", 1000, 1), eocodec.FormatError),
+        (prefix(b"{}", 2, 2), eocodec.FormatError),
+        (prefix(b"{}", 3, 0), eocodec.FormatError),
+        (prefix(b"{}", 1, 1), eocodec.FormatError),
+    ],
+)
+def test_header_bomb_is_refused(bounded, start, error):
+    with pytest.raises(error):
+        eocodec.open(start + b"\0" + build_footer(Footer(len(start), 1, crc32c(b"\0"), 0)))
+
+
+HUGE = b"\xff" * 8 + b"\x7f"
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"",
+        b"\0",
+        b"\1" + b"\0" * 40,
+        b"\0" + b"\0" + HUGE + b"\1\1" + b"crc!",
+        b"\0" + HUGE + b"\1\1\1" + b"crc!",
+        b"\0" + b"\0" + b"\1" + HUGE + b"\1" + b"crc!",
+        b"\0" + b"\0" + b"\1" + b"\x40" + b"\1" + b"crc!",
+        b"\0" + b"\0" + b"\1" + b"\0" + b"crc!" * 2,
+        b"\0" + b"\0" + b"\1" + b"\1" + HUGE + b"crc!",
+        b"\0" + b"\xff" * 30,
+        b"\0" + b"\x80" * 9 + b"\0" + b"\1\1\1" + b"crc!",
+        b"\0" + b"\x80\0" + b"\1\1\1" + b"crc!",
+        b"\0" + b"\0\1\1\1" + b"crc!" + b"?",
+        b"\0" + b"\0\1\1\1" + b"cr" * 1,
+    ],
+)
+def test_impossible_index_is_refused(bounded, index):
+    record = b"\1\0" + put_varint(len(TILE)) + TILE
+    with pytest.raises(eocodec.EocodecError):
+        eocodec.open(container(one_array(), records=record, index=index))
+
+
+def test_overlapping_records_are_refused(bounded):
+    # Both entries point at the first of two records.
+    records = b"".join(
+        put_varint(1) + put_varint(tile) + put_varint(len(TILE)) + TILE for tile in (0, 1)
+    )
+    back = put_varint(2 * (len(records) // 2) - 1)
+    head = put_varint(len(TILE) - 1)
+    index = b"\0" + b"\0" + back + head * 2 + b"\1\1" + b"\1\1" + TILE[-5:-1] * 2
+    header = one_array(shape=[1, 8, 4])
+    with pytest.raises(eocodec.FormatError, match="exactly"):
+        eocodec.open(container(header, records=records, index=index))
+
+
+def test_gap_between_records_is_refused():
+    leader = b"\1\0" + put_varint(len(TILE))
+    index = b"\0" + put_varint(2 * 5) + put_varint(len(TILE) - 1) + b"\1\1" + TILE[-5:-1]
+    with pytest.raises(eocodec.FormatError, match="exactly"):
+        eocodec.open(container(one_array(), records=b"holes" + leader + TILE, index=index))
+
+
+def test_wrong_leader_is_found_by_validate():
+    data = container(one_array(), tiles=[TILE])
+    at = data.index(TILE)
+    wrong = bytearray(data)
+    wrong[at - 2] ^= 1
+    reader = eocodec.open(bytes(wrong))
+    np.testing.assert_array_equal(reader.read(), PIXELS)
+    with pytest.raises(eocodec.FormatError, match="leader"):
+        reader.validate()
+
+
+def test_learned_tile_in_a_predictive_array_is_refused():
+    tile = build_payload(2, "u1", (1, 4, 4), [b"\x09"], None, 0)
+    with pytest.raises(eocodec.FormatError, match="no learned tiles"):
+        eocodec.open(container(one_array(), tiles=[tile])).read()
+
+
+def test_large_index_of_many_tiles_is_read_quickly():
+    count = 100_000
+    header = one_array(shape=[1, count, 1], tile=[1, 1, 1])
+    tile = build_payload(0, "u1", (1, 1, 1), [b"\x09"], None, pixel_crc32c(PIXELS[:, :1, :1]))
+    data = container(header, tiles=[tile] * count)
+    start = time.perf_counter()
+    reader = eocodec.open(data)
+    assert time.perf_counter() - start < 1
+    np.testing.assert_array_equal(reader[0, 77_000:77_010], np.full((10, 1), 9))
