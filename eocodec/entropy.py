@@ -35,7 +35,9 @@ class SymbolEncoder:
     def encode(self, symbols: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
         """Append symbols (any shape, values 0 to len(counts) - 1) coded with one table."""
         if symbols.size and len(counts) > 1:
-            self._coder.encode(np.ascontiguousarray(symbols, np.int32).ravel(), _categorical(counts))
+            self._coder.encode(
+                np.ascontiguousarray(symbols, np.int32).ravel(), _categorical(counts)
+            )
 
     def encode_uniform(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | int) -> None:
         """Append symbols that are uniform on 0 to size - 1, with 2 <= size <= 2**24."""

@@ -149,7 +149,7 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
     scale.check()
     context.check()
     for parameter in networks.parameters():
-        parameter.requires_grad_(False)  # noqa: FBT003
+        parameter.requires_grad_(False)
     return Model(card, networks.eval(), scale, context, tokens, stages)
 
 

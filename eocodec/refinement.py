@@ -133,7 +133,7 @@ class StageTables:
                     edge = -np.inf
                 else:
                     edge = (costs[index] - costs[hull[-1]]) / (2 * gap)
-                if edges and edge <= edges[-1] or not np.isfinite(edge):
+                if (edges and edge <= edges[-1]) or not np.isfinite(edge):
                     hull.pop()
                     if edges:
                         edges.pop()

@@ -79,7 +79,9 @@ class SideInformation:
 def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
     """Whether the learned mode can code a tile (C, H, W): no more bands than the model's, sane values."""
     card = find_card(settings.model)
-    if pixels.shape[0] > len(card.bands) or pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f":
+    if pixels.shape[0] > len(card.bands) or (
+        pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f"
+    ):
         return False
     with np.errstate(invalid="ignore"):
         peak = float(np.nanmax(np.abs(pixels.astype(np.float64)), initial=0.0))

@@ -58,7 +58,9 @@ class TrainingConfig:
 def shipped_configs() -> list[str]:
     """Names of the configurations that come with the package."""
     folder = resources.files("eocodec.training") / "configs"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
 
 
 def load_config(name_or_path: str) -> TrainingConfig:
@@ -99,7 +101,9 @@ def _parse(kind: type[T], table: dict[str, Any]) -> T:
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(table) - known)
     if unknown:
-        raise InputError(f"unknown training setting {', '.join(unknown)}; {kind.__name__} has {known}")
+        raise InputError(
+            f"unknown training setting {', '.join(unknown)}; {kind.__name__} has {known}"
+        )
     try:
         return kind(**table)
     except TypeError as error:

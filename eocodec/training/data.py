@@ -37,7 +37,9 @@ class Scene:
     weight: float
 
 
-def stack_native(b10: npt.NDArray[np.uint16], b20: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+def stack_native(
+    b10: npt.NDArray[np.uint16], b20: npt.NDArray[np.uint16]
+) -> npt.NDArray[np.uint16]:
     """Stack native bands (…, 4, H, W) and (…, 6, H/2, W/2) in the model's order at 10 m."""
     height, width = b10.shape[-2:]
     up = np.rint(upsample2(b20.astype(np.float32)))[..., :height, :width].astype(np.uint16)
@@ -167,7 +169,9 @@ class Sampler:
             while not stopped.is_set():
                 item: FloatArray | BaseException
                 try:
-                    item = self.draw(*sizes[number % len(sizes)], np.random.default_rng((seed, number)))
+                    item = self.draw(
+                        *sizes[number % len(sizes)], np.random.default_rng((seed, number))
+                    )
                 except BaseException as error:
                     item = error
                 ready.put(item)

@@ -39,7 +39,6 @@ from eocodec.refinement import (
     low_bits,
     stage_scale,
     stage_step,
-    state_of,
 )
 from eocodec.rvq import LAMBDA
 from eocodec.tokens import CLUSTERS, TokenTables
@@ -83,7 +82,13 @@ def collect_latents(
 
 
 def quantise_conv(
-    weight: FloatArray, bias: FloatArray, input_scale: float, output_scale: float, limit: int, low: int, high: int
+    weight: FloatArray,
+    bias: FloatArray,
+    input_scale: float,
+    output_scale: float,
+    limit: int,
+    low: int,
+    high: int,
 ) -> IntegerConv:
     """Quantise a convolution to 8-bit weights, fewer bits where 2**24 could be reached.
 
@@ -120,7 +125,9 @@ def _unit_for(activation: Tensor, levels: int = 255) -> float:
 
 
 @torch.no_grad()
-def integer_scale_network(decoder: TokenDecoder, codebooks: Tensor, indices: Tensor) -> ScaleNetwork:
+def integer_scale_network(
+    decoder: TokenDecoder, codebooks: Tensor, indices: Tensor
+) -> ScaleNetwork:
     """Quantise the scale decoder; calibrated on token indices [stages, N, h, w]."""
     vectors = sum(book[index] for book, index in zip(codebooks, indices, strict=True))
     embedded = F.relu(decoder.embed(torch.as_tensor(vectors).movedim(-1, 1)))
@@ -229,7 +236,9 @@ def initial_tables() -> StageTables:
     for context_class in range(CLASSES):
         middle = ((context_class + 0.5) * CLASS_WIDTH + CLASS_ZERO) * UNIT_LOG2
         scale = 2.0 ** (middle - low_bits(context_class, 0))
-        share = 1 / (1 + np.exp(-(symbols + 0.5) / scale)) - 1 / (1 + np.exp(-(symbols - 0.5) / scale))
+        share = 1 / (1 + np.exp(-(symbols + 0.5) / scale)) - 1 / (
+            1 + np.exp(-(symbols - 0.5) / scale)
+        )
         counts[context_class, 0, :-1] += np.rint(share * 2**16).astype(np.int32)
         for state in range(1, STATES):
             counts[context_class, state, LIMIT - 1 : LIMIT + 2] += 2**14
@@ -238,7 +247,12 @@ def initial_tables() -> StageTables:
 
 
 def fit_tables(
-    units: FloatArray, previous: IntArray, runs: Runs, weight: float, start: StageTables, rounds: int
+    units: FloatArray,
+    previous: IntArray,
+    runs: Runs,
+    weight: float,
+    start: StageTables,
+    rounds: int,
 ) -> tuple[StageTables, IntArray]:
     """Alternate assignment and counting; latents flat, in steps of the stage. Returns tables, integers."""
     tables = start
@@ -304,39 +318,44 @@ def fit_tokens(samples: list[LatentSample], codebooks: Tensor) -> TokenTables:
     return TokenTables(np.maximum(1, scaled).astype(np.int32), cluster)
 
 
+def fit_pass(
+    samples: list[LatentSample], stages: int, context: ContextNetwork | None, rounds: int
+) -> tuple[list[StageTables], list[list[IntArray]]]:
+    """Fit the tables of all stages in turn; returns them and the integers ``[stage][sample]``."""
+    tables: list[StageTables] = []
+    integers: list[list[IntArray]] = []
+    flat = np.concatenate([s.residual.ravel() for s in samples])
+    ends = np.cumsum([s.residual.size for s in samples])[:-1]
+    before = [np.zeros(s.residual.shape, np.int32) for s in samples]
+    for stage in tqdm(range(stages), desc="tables", disable=None):
+        relative = [stage_scale(s.log_scale, stage) for s in samples]
+        if stage and context is not None:
+            relative = [context(b, r) for b, r in zip(before, relative, strict=True)]
+        classes = np.concatenate([class_of(r).ravel() for r in relative])
+        previous = np.concatenate([b.ravel() for b in before])
+        units = flat / np.float32(stage_step(stage))
+        runs = Runs.sort(classes, previous, FIRST_CLASS)
+        fitted, chosen = fit_tables(units, previous, runs, LAMBDA, initial_tables(), rounds)
+        tables.append(fitted)
+        parts = np.split(chosen, ends)
+        before = [p.reshape(s.residual.shape) for p, s in zip(parts, samples, strict=True)]
+        integers.append(before)
+    return tables, integers
+
+
 def fit_stages(
     samples: list[LatentSample], stages: int, width: int, steps: int, seed: int
 ) -> tuple[list[StageTables], ContextNetwork]:
     """Fit the tables of all stages and the context network.
 
-    The first pass, without context, gives the integers that the context network learns from; the second
+    A first pass, without context, gives the integers that the context network learns from; the second
     counts with it.
     """
-    context: ContextNetwork | None = None
-    tables: list[StageTables] = []
-    for use_context in (False, True):
-        if use_context:
-            model, sample_input = train_context(samples, integers, width, steps, seed)
-            context = model.integer(sample_input)
-            context.check()
-        tables, integers = [], []
-        before = [np.zeros(s.residual.shape, np.int32) for s in samples]
-        for stage in range(stages):
-            relative = [stage_scale(s.log_scale, stage) for s in samples]
-            if stage and context is not None:
-                relative = [context(b, r) for b, r in zip(before, relative, strict=True)]
-            classes = np.concatenate([class_of(r).ravel() for r in relative])
-            previous = np.concatenate([b.ravel() for b in before])
-            flat = np.concatenate([s.residual.ravel() for s in samples])
-            units = flat / np.float32(stage_step(stage))
-            runs = Runs.sort(classes, previous, FIRST_CLASS)
-            fitted, chosen = fit_tables(units, previous, runs, LAMBDA, initial_tables(), 6)
-            tables.append(fitted)
-            ends = np.cumsum([s.residual.size for s in samples])[:-1]
-            parts = np.split(chosen, ends)
-            before = [p.reshape(s.residual.shape) for p, s in zip(parts, samples, strict=True)]
-            integers.append(before)
-    assert context is not None
+    _, integers = fit_pass(samples, stages, None, 2)
+    model, sample_input = train_context(samples, integers, width, steps, seed)
+    context = model.integer(sample_input)
+    context.check()
+    tables, _ = fit_pass(samples, stages, context, 4)
     return tables, context
 
 
@@ -352,7 +371,7 @@ def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
 class ExportSettings:
     """Sizes of the fit: crops (number, side), refinement stages, context network."""
 
-    crops: tuple[tuple[int, int], ...] = ((110, 256), (60, 128), (100, 64))
+    crops: tuple[tuple[int, int], ...] = ((48, 256), (48, 128), (80, 64))
     stages: int = 5
     context_width: int = 96
     context_steps: int = 600
@@ -371,7 +390,7 @@ def export_model(
     card : dict
         ``description``, ``licence``, ``default_layers`` and what else to tell of the model.
     """
-    networks = networks.eval().requires_grad_(False)  # noqa: FBT003
+    networks = networks.eval().requires_grad_(False)
     for parameter in networks.parameters():
         parameter.data = parameter.data.half().float()
     codebooks = networks.quantizer.codebooks

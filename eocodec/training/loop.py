@@ -29,6 +29,9 @@ class Trainable(Protocol):
 
     model: Any
 
+    def encode_tokens(self, components: Tensor) -> Tensor:
+        """Vectors [B, D, h, w] that the codebooks quantise."""
+
     def loss(self, components: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
         """Loss of a batch, under the key "loss"."""
 
@@ -68,7 +71,9 @@ class Trainer:
         self.device = torch.device(device)
         torch.manual_seed(config.optimiser.seed)
         self.objective, self.unit = build(config)
-        self.model: nn.Module = self.objective.model.to(self.device, memory_format=torch.channels_last)
+        self.model: nn.Module = self.objective.model.to(
+            self.device, memory_format=torch.channels_last
+        )
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.optimiser.learning_rate)
         self.step = 0
@@ -97,14 +102,9 @@ class Trainer:
         with torch.no_grad():
             for _ in range(48):
                 batch = torch.as_tensor(next(batches), device=self.device)
-                model: Any = self.model
-                if isinstance(model, RVQVAE):
-                    out = model.token_encoder(model.analysis(batch))
-                else:
-                    out = model.encoder(batch)
-                vectors.append(out.movedim(1, -1).flatten(0, -2))
+                vectors.append(self.objective.encode_tokens(batch).movedim(1, -1).flatten(0, -2))
         sample = torch.cat(vectors)
-        model.quantizer.kmeans(sample[torch.randperm(len(sample))[:60_000]])
+        self.objective.model.quantizer.kmeans(sample[torch.randperm(len(sample))[:60_000]])
 
     def resume(self) -> None:
         """Load the folder's checkpoint."""
@@ -163,7 +163,9 @@ class Trainer:
         while self.step < settings.steps:
             if self.step == settings.token_start:
                 self.start_codebooks()
-            batch = torch.as_tensor(next(batches)).to(self.device, memory_format=torch.channels_last)
+            batch = torch.as_tensor(next(batches)).to(
+                self.device, memory_format=torch.channels_last
+            )
             losses = self.update(batch)
             self.step += 1
             bar.update()

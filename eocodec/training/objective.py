@@ -51,7 +51,9 @@ class Objective:
         self.model = model
         self.config = config
 
-    def tokens(self, latents: Tensor, *, quantise: bool, drop: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def tokens(
+        self, latents: Tensor, *, quantise: bool, drop: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Encode and quantise tokens: the vectors with straight-through gradient, h, all indices."""
         quantizer = self.model.quantizer
         vectors = self.model.token_encoder(latents)
@@ -127,7 +129,9 @@ class Objective:
                 bits = logistic_bits(hard, step, log2_scale).sum() / pixels / config.bands
                 error = (model.synthesis(mean + hard, step) - components).square().mean().sqrt()
                 name = f"{config.unit * 2**value:g}"
-                figures[f"bpppb@{name}"] = figures.get(f"bpppb@{name}", 0) + bits.item() / len(tiles)
+                figures[f"bpppb@{name}"] = figures.get(f"bpppb@{name}", 0) + bits.item() / len(
+                    tiles
+                )
                 rmse = error.item() * config.unit / len(tiles)
                 figures[f"rmse@{name}"] = figures.get(f"rmse@{name}", 0) + rmse
         share = counts / counts.sum(1, keepdim=True)

@@ -101,6 +101,11 @@ class ReferenceObjective:
     def __init__(self, model: ReferenceAutoencoder) -> None:
         self.model = model
 
+    def encode_tokens(self, components: Tensor) -> Tensor:
+        """Bands [B, bands, H, W] -> vectors [B, C, h, w]."""
+        out: Tensor = self.model.encoder(components).float()
+        return out
+
     def loss(self, pixels: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
         """Loss of a batch [B, bands, H, W]; updates the codebooks when tokens are quantised."""
         model, config = self.model, self.model.config
@@ -112,7 +117,9 @@ class ReferenceObjective:
             flat = vectors.detach().movedim(1, -1).flatten(0, -2)
             indices, totals = model.quantizer.quantise(flat)
             count = torch.randint(0, config.stages, (samples,), device=pixels.device)
-            picked = totals.unflatten(1, (samples, -1))[count, torch.arange(samples, device=pixels.device)]
+            picked = totals.unflatten(1, (samples, -1))[
+                count, torch.arange(samples, device=pixels.device)
+            ]
             picked = picked.unflatten(1, vectors.shape[2:]).movedim(-1, 1)
             commitment = config.commitment * F.mse_loss(vectors, picked)
             chosen = vectors + (picked - vectors).detach()
