@@ -279,7 +279,7 @@ def _default_dims(axes: int) -> tuple[str, ...]:
 
 def _tile_size(size: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     given = (size, size) if isinstance(size, int) else tuple(int(n) for n in size)
-    if len(given) != 2:
+    if len(given) != 2 or len(shape) < 2:
         return given
     samples = max(1, min(given[0], shape[-2]) * min(given[1], shape[-1]))
     planes = min(math.prod(shape[:-2]), max(1, MAX_TILE_SAMPLES // samples))
