@@ -37,9 +37,10 @@ class _LazyCommands(click.Group):
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
 
-    def main(
+    def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
+        """Run a command and end the process with its exit code."""
         extra["standalone_mode"] = False
         try:
             status = super().main(args, prog_name or "eocodec", **extra)
@@ -72,7 +73,7 @@ def _fail(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-@click.group(cls=_LazyCommands, invoke_without_command=True)
+@click.group("eocodec", cls=_LazyCommands, invoke_without_command=True)
 @click.version_option(package_name="eocodec", message="%(prog)s %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:

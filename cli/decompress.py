@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def command(
     if target is not None and output is not None:
         raise click.UsageError(f"two outputs are named: {target} and -o {output}")
     path = _output(source, target or output)
-    readable: Any = click.get_binary_stream("stdin") if source == STDOUT else source
+    readable: Any = sys.stdin.buffer if source == STDOUT else source
     with eocodec.open(readable) as reader:
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
         native_rasters = [

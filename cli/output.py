@@ -33,7 +33,7 @@ def binary_stdout() -> Counted:
     """Return standard output for binary data, unless it is a terminal."""
     if sys.stdout.isatty():
         raise click.UsageError("will not write binary data to a terminal; redirect or use -o FILE")
-    return Counted(click.get_binary_stream("stdout"))
+    return Counted(sys.stdout.buffer)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

@@ -121,7 +121,7 @@ class Comparer:
         other_invalid = _invalid(right, self.nodata)
         same = (left == right) | (np.isnan(left) & np.isnan(right))
         self._mismatches += int(np.count_nonzero((invalid | other_invalid) & ~same))
-        counts = ~(invalid | np.isnan(right))
+        counts: NDArray[np.bool_] = ~(invalid | np.isnan(right))
         if valid is not None:
             counts &= valid
         error = np.zeros_like(left)
@@ -132,7 +132,7 @@ class Comparer:
         self._max = np.maximum(self._max, error.max(axis=axes, initial=0.0))
         self._count += np.count_nonzero(counts, axis=axes)
         if self.bands > 1:
-            self._add_angles(left, right, counts.all(axis=0))
+            self._add_angles(left, right, np.logical_and.reduce(counts, axis=0))
 
     def _add_angles(
         self, left: NDArray[np.float64], right: NDArray[np.float64], counts: NDArray[np.bool_]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eocodec.errors import InputError, UnsupportedError
+from eocodec.formats.eoc import open as open_reader
 from eocodec.formats.eoc.layout import MAGIC
-from eocodec.formats.eoc.reader import open_reader
 from eocodec.formats.eoc_raster import EocRaster, rasters_of
 from eocodec.formats.picture import side_by_side
 from eocodec.formats.raster import GeoTiff, Raster, windows
@@ -174,15 +174,17 @@ def _window_size(raster: Raster) -> tuple[int, int]:
 
 def _valid(raster: Raster, rows: slice, columns: slice) -> NDArray[np.bool_] | None:
     if isinstance(raster, (GeoTiff, EocRaster)) and raster.has_mask:
-        return raster.read_mask(rows, columns) != 0
+        valid: NDArray[np.bool_] = raster.read_mask(rows, columns) != 0
+        return valid
     return None
 
 
 def _invalid(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    invalid: NDArray[np.bool_] = ~np.isfinite(pixels)
+    samples: NDArray[np.bool_] = ~np.isfinite(pixels)
     if nodata is not None:
-        invalid |= pixels == nodata
-    return invalid.any(axis=0)
+        samples |= pixels == nodata
+    invalid: NDArray[np.bool_] = np.logical_or.reduce(samples, axis=0)
+    return invalid
 
 
 def _is_container(path: str) -> bool:

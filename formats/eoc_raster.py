@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eocodec.errors import InputError, UnsupportedError
+from eocodec.formats.eoc import ArrayReader, Reader
 from eocodec.formats.eoc.header import ArrayHeader, Band
-from eocodec.formats.eoc.reader import ArrayReader, Reader
 from eocodec.formats.geotiff_layout import MASK_ROLE, ROOM
 
 
@@ -85,10 +85,15 @@ class EocRaster:
         return self._mask is not None
 
     @property
-    def native(self) -> Mapping[str, Any] | None:
-        """What the 20 m file said of itself, where the raster came from two files."""
-        fields = _room(self.header).get("native")
-        return fields if isinstance(fields, Mapping) else None
+    def native_tags(self) -> dict[str, dict[str, str]]:
+        """Dataset tags by namespace of the 20 m file, where the raster came from two files."""
+        native = _room(self.header).get("native")
+        tags = native.get("tags") if isinstance(native, Mapping) else None
+        return {
+            str(space): {str(key): str(value) for key, value in values.items()}
+            for space, values in (tags.items() if isinstance(tags, Mapping) else ())
+            if isinstance(values, Mapping)
+        }
 
     def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
         """Decode a window, (bands, rows, columns); `bands` counts from 0."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
+from eocodec.formats.eoc import create
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
 from eocodec.formats.eoc.sink import Target as Destination
-from eocodec.formats.eoc.writer import create
 from eocodec.formats.geotiff_layout import Layout, Part
 from eocodec.formats.quality import MAX_SAMPLED_TILES, Point, Target, choose_settings
 from eocodec.formats.raster import GeoTiff, windows

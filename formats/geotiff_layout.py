@@ -7,14 +7,15 @@ that the same file can be put together again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from eocodec.bands import select_bands
-from eocodec.formats.eoc.header import ArrayHeader, array_header
+from eocodec.bands import BandSelection, band, match_band, select_bands
+from eocodec.formats.eoc.header import ArrayHeader, Band, array_header
 from eocodec.formats.native import NativePair
 from eocodec.formats.raster import GeoTiff, Raster
 
@@ -79,7 +80,7 @@ class Layout:
             return self._image(files[0], files[0], {})
         pair = NativePair(*files)
         if not self.lossless:
-            return self._image(pair, files[0], {"native": _own_fields(files[1])})
+            return self._image(pair, files[0], {"native": {"tags": files[1].fields["tags"]}})
         # Without loss there is nothing to gain from interpolated samples: one array a grid.
         return [
             self._part(name, file, range(file.shape[0]), file.fields, {"raster": name})
@@ -89,18 +90,24 @@ class Layout:
     def _image(self, raster: Raster, file: GeoTiff, extra: dict[str, Any]) -> list[Part]:
         """Return learned stack, remaining bands and mask of one raster."""
         count = raster.shape[0]
-        stack, other = select_bands([band.description for band in raster.bands], self.names, count)
-        split = bool(stack) and bool(other) and not self.lossless
+        descriptions = [band.description for band in raster.bands]
+        if self.lossless and self.names is None:
+            chosen = BandSelection((), tuple(range(count)))
+        else:
+            chosen = select_bands(descriptions, self.names, count)
+        split = bool(chosen.stack) and bool(chosen.others) and not self.lossless
         if split or file.has_mask:
             extra = {**extra, "raster": IMAGE}
         if not split:
-            order = stack if stack and not self.lossless else range(count)
+            order = range(count) if self.lossless or not chosen.stack else chosen.stack
             made = [self._part("data", raster, order, file.fields, extra)]
         else:
             located = {name: file.fields[name] for name in ("crs", "transform", "nodata")}
             made = [
-                self._part("stack", raster, stack, file.fields, extra),
-                self._part("other", raster, other, located, {"raster": IMAGE}, lossless=True),
+                self._part("stack", raster, chosen.stack, file.fields, extra),
+                self._part(
+                    "other", raster, chosen.others, located, {"raster": IMAGE}, lossless=True
+                ),
             ]
         return [*made, self._mask(file)] if file.has_mask else made
 
@@ -118,7 +125,7 @@ class Layout:
             shape=(len(indexes), *raster.shape[1:]),
             dtype=raster.dtype,
             name=name,
-            bands=[raster.bands[index] for index in indexes],
+            bands=[self._band(raster, index, fields) for index in indexes],
             tile_size=self.tile_size,
             extra={ROOM: extra} if extra else {},
             **fields,
@@ -141,7 +148,17 @@ class Layout:
         )
         return Part(header, True, lambda rows, columns: file.read_mask(rows, columns)[None])
 
+    def _band(self, raster: Raster, index: int, fields: dict[str, Any]) -> Band:
+        """Return the description of a band, with the user's name and the known wavelength."""
+        described = raster.bands[index]
+        name = match_band(self.names[index]) if self.names is not None else described.name
+        platform = _platform(fields.get("tags", {}))
+        wavelength = band(name).wavelength_nm[platform] if name and platform else None
+        return replace(described, name=name, wavelength_nm=wavelength)
 
-def _own_fields(file: GeoTiff) -> dict[str, Any]:
-    """Return what a 20 m file says of itself beyond its bands and what the 10 m file says."""
-    return {"tags": file.fields["tags"], "transform": file.fields["transform"]}
+
+def _platform(tags: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Return "S2A" or "S2B" where the dataset's tags name just one of them."""
+    text = " ".join(value for values in tags.values() for value in values.values())
+    named = {match[-1] for match in re.findall(r"\b(?:Sentinel-2|S2)[AB](?:_|\b)", text)}
+    return f"S2{named.pop()}" if len(named) == 1 else None

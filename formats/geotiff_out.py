@@ -22,7 +22,7 @@ from eocodec.formats.eoc.header import ArrayHeader, Band
 from eocodec.formats.eoc.pool import thread_count
 from eocodec.formats.eoc_raster import EocRaster
 from eocodec.formats.geotiff_metadata import to_crs, write_metadata
-from eocodec.formats.native import NativeGrid
+from eocodec.formats.native import NativeGrid, doubled_transform
 from eocodec.formats.raster import Raster, windows, without_georeference_warning
 
 _BLOCK = 512
@@ -91,12 +91,11 @@ def write_native(
     at_20m = [i for i, band in enumerate(raster.bands) if band.native_factor == 2]
     if not at_20m:
         raise InputError(f"{raster.name} holds no bands that came from a coarser grid")
-    said = raster.native or {}
-    doubled = raster.header.transform and tuple(Affine(*raster.header.transform) * Affine.scale(2))
+    placed = raster.header.transform
     header = replace(
         raster.header,
-        transform=said.get("transform") or (doubled and doubled[:6]),
-        tags=said.get("tags", {}),
+        transform=doubled_transform(placed) if placed else None,
+        tags=raster.native_tags,
     )
     with (
         _whole_file(coarse, overwrite=overwrite) as partial_20m,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from eocodec.errors import InputError
@@ -127,7 +126,7 @@ class NativeGrid:
         values = pixels.astype(np.float32)
         if invalid is not None:
             values = fill_holes(values, invalid)
-        result = _to_dtype(downsample2(_completed(values)), self.dtype)
+        result = _to_dtype(downsample2(values), self.dtype)
         if invalid is not None:
             corner, holes = pixels[:, ::2, ::2], invalid[:, ::2, ::2]
             if self.nodata is not None:
@@ -136,6 +135,14 @@ class NativeGrid:
         top, left = rows.start - outer[0].start, columns.start - outer[1].start
         height, width = rows.stop - rows.start, columns.stop - columns.start
         return result[:, top : top + height, left : left + width]
+
+
+def doubled_transform(
+    transform: Sequence[float],
+) -> tuple[float, float, float, float, float, float]:
+    """Return the affine transform (a, b, c, d, e, f) of pixels twice as wide and high."""
+    a, b, c, d, e, f = transform
+    return 2 * a, 2 * b, c, 2 * d, 2 * e, f
 
 
 def _check_pair(fine: GeoTiff, coarse: GeoTiff) -> None:
@@ -158,25 +165,14 @@ def _check_pair(fine: GeoTiff, coarse: GeoTiff) -> None:
         raise InputError(f"{names}: ground control points of a pair cannot be kept")
     transforms = fine.fields["transform"], coarse.fields["transform"]
     if None not in transforms:
-        doubled = Affine(*transforms[0]) * Affine.scale(2)
-        if not doubled.almost_equals(Affine(*transforms[1]), precision=1e-6 * abs(doubled.a)):
+        doubled = doubled_transform(transforms[0])
+        if not np.allclose(doubled, transforms[1], rtol=1e-9, atol=1e-6 * abs(doubled[0])):
             raise InputError(f"{names} do not cover the same place: their transforms disagree")
 
 
 def _halo(window: slice, size: int, halo: int) -> slice:
     """Return the coarse pixels beneath a fine window, and `halo` more on both sides."""
     return slice(max(window.start // 2 - halo, 0), min(-(-window.stop // 2) + halo, size))
-
-
-def _completed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add the last row or column that an odd size cut off: with bilinear weights it is known."""
-    for axis in (1, 2):
-        size = values.shape[axis]
-        if size % 2:
-            last = values.take([size - 1], axis)
-            before = values.take([size - 2], axis) if size > 1 else last
-            values = np.concatenate([values, 1.5 * last - 0.5 * before], axis)
-    return values
 
 
 def _to_dtype(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def side_by_side(
         The picture, RGB.
     """
     reference = images[0][1].astype(np.float64)
-    valid = np.isfinite(reference).all(axis=0)
+    valid: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(reference), axis=0)
     if invalid is not None:
         valid &= ~invalid
     panels = []

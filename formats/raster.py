@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from eocodec.bands import band_names
+from eocodec.bands import match_band
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
 from eocodec.formats.geotiff_metadata import (
@@ -95,7 +95,9 @@ class GeoTiff:
             )
         self.dtype: np.dtype[Any] = np.dtype(kinds.pop())
         self.shape: tuple[int, int, int] = (source.count, source.height, source.width)
-        self.bands: tuple[Band, ...] = dataset_bands(source, band_names(source.descriptions))
+        self.bands: tuple[Band, ...] = dataset_bands(
+            source, [match_band(text) for text in source.descriptions]
+        )
         self.nodata: int | float | None = common_nodata(source)
         self.fields: dict[str, Any] = dataset_fields(source)
         self.has_mask: bool = has_dataset_mask(source)
