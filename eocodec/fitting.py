@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from eocodec.interlace import (
 
 Float64Array = npt.NDArray[np.float64]
 
-MAX_WEIGHT = 2047
-_MAX_GAIN = 1 << 13
-_FIT_SAMPLES = 6000
+MAX_WEIGHT = 32767
+_MAX_SCALE_WEIGHT = 2047
+_FIT_SAMPLES = 4096
 _CORRELATION_SAMPLES = 8192
 # Only this many planes back are tried as references, so that the search stays linear in bands.
 _SEARCH_BACK = 16
@@ -63,7 +64,6 @@ def _references(detail: list[Float64Array], index: int, candidates: list[int]) -
     """Return up to three candidates that together explain most of the plane's detail."""
     chosen: list[int] = []
     rest = detail[index].copy()
-    basis: list[Float64Array] = []
     remaining = {candidate: detail[candidate].copy() for candidate in candidates}
     start = float(rest @ rest)
     while len(chosen) < MAX_REFERENCES and remaining and start > 0:
@@ -74,7 +74,6 @@ def _references(detail: list[Float64Array], index: int, candidates: list[int]) -
         chosen.append(best)
         unit = remaining.pop(best)
         unit /= np.sqrt(unit @ unit)
-        basis.append(unit)
         rest -= (rest @ unit) * unit
         for vector in remaining.values():
             vector -= (vector @ unit) * unit
@@ -95,37 +94,73 @@ def fit_prediction(
     target: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
     spatial_count: int,
+    tops: Sequence[int],
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return spatial and spectral weights: least squares, reweighted towards least magnitudes."""
+    """Return spatial and spectral weights: least squares, reweighted towards least magnitudes.
+
+    `tops` are the largest values of the plane and of its references; weights that could leave the
+    plane's word with such values are not returned.
+    """
     rows = _fit_rows(context.shape)
     base = context.near[rows] / 4.0
-    columns = [tap[rows] - base for tap in context.taps[1 : 1 + spatial_count]]
-    columns += [detail[rows] / 4.0 for detail in context.detail]
-    wanted = (target[rows] - base).ravel()
+    terms = [tap[rows] - base for tap in context.taps[1 : 1 + spatial_count]]
+    terms += [detail[rows] / 4.0 for detail in context.detail]
     none = (0,) * len(context.detail)
-    if not columns:
+    wanted = (target[rows] - base).ravel()
+    keep = None if valid is None else valid[rows].ravel()
+    if keep is not None:
+        wanted = wanted[keep]
+    if not terms or len(wanted) < 2 * len(terms) + 2:
         return (), none
-    matrix = np.stack([column.ravel() for column in columns], axis=1)
-    if valid is not None:
-        keep = valid[rows].ravel()
-        matrix, wanted = matrix[keep], wanted[keep]
-    if len(wanted) < 2 * matrix.shape[1] + 2:
-        return (), none
-    weight: Float64Array = np.ones(len(wanted))
-    solution = np.zeros(matrix.shape[1])
-    for _ in range(3):
-        weighted = matrix * weight[:, None]
-        normal = weighted.T @ matrix
-        normal[np.diag_indices_from(normal)] += 1e-4 * np.trace(normal) / len(normal) + 1e-9
-        solution = np.linalg.solve(normal, weighted.T @ wanted)
-        error = np.abs(wanted - matrix @ solution)
-        weight = 1 / (error + error.mean() + 0.5)
-    scaled = [round(float(value)) for value in solution * (1 << WEIGHT_BITS)]
-    spatial, spectral = tuple(scaled[:spatial_count]), tuple(scaled[spatial_count:])
-    gain = 4 * sum(map(abs, scaled)) + 4 * abs((1 << WEIGHT_BITS) - sum(spatial))
-    if max(map(abs, scaled), default=0) > MAX_WEIGHT or gain > _MAX_GAIN:
-        return (), none
-    return spatial, spectral
+    matrix = _gather(terms, keep)
+    solution = _least_magnitudes(matrix, wanted)
+    for count in (len(terms), spatial_count):
+        scaled = [round(float(value)) for value in solution[:count] * (1 << WEIGHT_BITS)]
+        spatial = tuple(scaled[:spatial_count])
+        spectral = tuple(scaled[spatial_count:]) or none
+        if _fits_word(spatial, spectral, tops):
+            return spatial, spectral
+        solution = _least_magnitudes(matrix[:spatial_count], wanted)
+    return (), none
+
+
+def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float64Array:
+    """Return the terms as the rows of a matrix (terms, samples)."""
+    matrix = np.empty((len(terms), terms[0].size))
+    for row, term in zip(matrix, terms, strict=True):
+        row.reshape(term.shape)[...] = term
+    return matrix if keep is None else matrix[:, keep]
+
+
+def _least_magnitudes(matrix: Float64Array, wanted: Float64Array) -> Float64Array:
+    """Return weights of the rows of `matrix` (terms, samples) for `wanted`.
+
+    Least squares, samples weighted by the inverse of the local activity and, in the second round,
+    by the inverse square of activity plus error: bits follow relative, not absolute, errors.
+    """
+    solution: Float64Array = np.zeros(len(matrix))
+    if not len(matrix):
+        return solution
+    activity = np.abs(matrix[:4]).mean(axis=0)
+    activity += 0.2 * activity.mean() + 0.5
+    weighted = matrix / activity
+    for _ in range(2):
+        normal: Float64Array = weighted @ matrix.T
+        normal.flat[:: len(normal) + 1] += 1e-3 * np.trace(normal) / len(normal) + 1e-9
+        solution = np.linalg.solve(normal, weighted @ wanted)
+        error = np.abs(wanted - solution @ matrix)
+        weighted = matrix / (error + activity) ** 2
+    return solution
+
+
+def _fits_word(spatial: tuple[int, ...], spectral: tuple[int, ...], tops: Sequence[int]) -> bool:
+    """Whether the prediction's sum stays inside its word and the weights inside theirs."""
+    if max(map(abs, (*spatial, *spectral)), default=0) > MAX_WEIGHT:
+        return False
+    word = 62 if max(tops) > 0xFFFF else 30
+    reach = 4 * tops[0] * (sum(map(abs, spatial)) + abs((1 << WEIGHT_BITS) - sum(spatial)))
+    reach += sum(4 * abs(weight) * top for weight, top in zip(spectral, tops[1:], strict=True))
+    return reach < 1 << word
 
 
 def fit_scales(
@@ -135,32 +170,37 @@ def fit_scales(
     constant_only: bool,
 ) -> tuple[int, ...]:
     """Return context weights: non-negative least squares in relative error."""
-    rows = _fit_rows(context.shape)
+    rows = slice(None) if constant_only else _fit_rows(context.shape)
     wanted = magnitude[rows].ravel().astype(np.float64)
-    terms = [] if constant_only else context.scale_terms(rows)
-    matrix = np.stack([np.ones(len(wanted)), *(term.ravel() for term in terms)], axis=1)
-    if valid is not None:
-        keep = valid[rows].ravel()
-        matrix, wanted = matrix[keep], wanted[keep]
+    keep = None if valid is None else valid[rows].ravel()
+    if keep is not None:
+        wanted = wanted[keep]
     mean = float(wanted.mean()) if len(wanted) else 0.0
     solution = np.zeros(SCALE_WEIGHTS)
-    if len(wanted) <= 2 * matrix.shape[1]:
+    if constant_only or len(wanted) <= 2 * SCALE_WEIGHTS:
         solution[0] = mean
     else:
-        expected: Float64Array = np.full(len(wanted), mean + 0.3)
-        for _ in range(3):
-            relative = matrix / expected[:, None]
-            normal = relative.T @ relative
-            normal[np.diag_indices_from(normal)] *= 1 + 1e-6
-            normal[np.diag_indices_from(normal)] += 1e-9
-            lower = np.linalg.cholesky(normal)
-            right = np.linalg.solve(lower, relative.T @ (wanted / expected))
-            part: Float64Array = nnls(lower.T, right)[0]
-            expected = matrix @ part + 0.1
+        part = _relative_fit(_gather(context.scale_terms(rows), keep), wanted, mean)
         solution[: len(part)] = part
-    scaled = np.clip(np.round(solution * (1 << WEIGHT_BITS)), 0, MAX_WEIGHT)
+    scaled = np.clip(np.round(solution * (1 << WEIGHT_BITS)), 0, _MAX_SCALE_WEIGHT)
     scaled[0] = min(max(8.0, round(float(solution[0]) * (1 << WEIGHT_BITS))), 2.0**30)
     return tuple(int(value) for value in scaled)
+
+
+def _relative_fit(terms: Float64Array, wanted: Float64Array, mean: float) -> Float64Array:
+    """Return weights of a constant and of `terms` (terms, samples) for magnitudes `wanted`."""
+    matrix = np.concatenate([np.ones((1, len(wanted))), terms])
+    expected: Float64Array = np.full(len(wanted), mean + 0.3)
+    weights = np.zeros(len(matrix))
+    for _ in range(2):
+        relative = matrix / expected
+        normal = relative @ relative.T
+        normal.flat[:: len(normal) + 1] *= 1 + 1e-6
+        normal.flat[:: len(normal) + 1] += 1e-9
+        lower = np.linalg.cholesky(normal)
+        weights = nnls(lower.T, np.linalg.solve(lower, relative @ (wanted / expected)))[0]
+        expected = weights @ matrix + 0.1
+    return weights
 
 
 def spatial_weights_for(samples: int) -> int:

@@ -41,7 +41,8 @@ class Mask:
     @property
     def invalid(self) -> npt.NDArray[np.bool_]:
         """Boolean (C, H, W), true where a sample is invalid."""
-        return self.labels != 0
+        invalid: npt.NDArray[np.bool_] = self.labels != 0
+        return invalid
 
     def restore(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return `pixels` (C, H, W) with every invalid sample set to its exact fill."""
@@ -246,8 +247,7 @@ def _fill_plane(
     total = _sum2(np.pad(value, pad))
     count = _sum2(np.pad(weight, pad))
     known = count > 0
-    mean: npt.NDArray[np.float32] = total / np.maximum(count, np.float32(1))
-    coarse = _fill_plane(mean, known)
+    coarse = _fill_plane((total / np.maximum(count, 1)).astype(np.float32), known)
     fine = _smooth_double(coarse)[:height, :width]
     return np.where(valid, plane, fine)
 

@@ -16,6 +16,8 @@ from eocodec.predictive import decode_predictive, encode_predictive
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
+# A mask helps the lossless mode when it costs fewer bits than this per invalid sample.
+_MASK_BITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
     maskable = invalid is None or mask is not None
     if not settings.lossless and maskable and _learned_mode_pays(pixels, invalid, settings):
         return _encode_learned(pixels, mask, settings)
-    return _assemble(wire.PREDICTIVE, pixels, [encode_predictive(pixels)], None)
+    return _encode_lossless(pixels, mask)
 
 
 def decode_tile(buffer: Buffer, layers: int | None = None) -> npt.NDArray[Any]:
@@ -178,6 +180,17 @@ def _learned_mode_pays(
     return bool(rvq_applies(pixels, settings))
 
 
+def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:
+    # A mask spares the invalid samples; where they are scattered it costs more than it saves.
+    if mask is not None:
+        count = int(np.count_nonzero(mask.labels))
+        section = encode_mask(mask)
+        if pixels.dtype.kind == "f" or 8 * len(section) < _MASK_BITS * count:
+            body = encode_predictive(pixels, mask.invalid)
+            return _assemble(wire.PREDICTIVE, pixels, [body], mask)
+    return _assemble(wire.PREDICTIVE, pixels, [encode_predictive(pixels)], None)
+
+
 def _encode_learned(pixels: npt.NDArray[Any], mask: Mask | None, settings: EncodeSettings) -> bytes:
     from eocodec.rvq import decode_rvq, encode_rvq
 
@@ -210,7 +223,8 @@ def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]
     if head.mode == wire.CONSTANT:
         pixels = _decode_constant(bodies[0], head, dtype)
     elif head.mode == wire.PREDICTIVE:
-        pixels = decode_predictive(bodies[0], dtype, head.shape)
+        invalid = None if mask is None else mask.invalid
+        pixels = decode_predictive(bodies[0], dtype, head.shape, invalid)
     else:
         from eocodec.rvq import decode_rvq
 
