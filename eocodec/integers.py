@@ -13,6 +13,8 @@ from eocodec.payload import Buffer, ByteReader, put_varint
 
 _LENGTHS = 35
 _CHUNK_BITS = 12
+# Bounds what a few hostile bytes can make a reader allocate.
+_MOST_PER_BYTE = 256
 
 
 def _weights(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -40,16 +42,17 @@ def pack_integers(values: Sequence[int] | npt.NDArray[np.int64]) -> bytes:
         some = bits > 0
         part = (zigzag >> shift) & ((1 << bits) - 1)
         encoder.encode_uniform(part[some], (1 << bits)[some])
-    head = put_varint(len(signed)) + bytes([size]) + levels.tobytes()
-    return head + encoder.finish()
+    packed = put_varint(len(signed)) + bytes([size]) + levels.tobytes() + encoder.finish()
+    words = -(-max(0, len(signed) - _MOST_PER_BYTE * len(packed)) // (4 * _MOST_PER_BYTE))
+    return packed + bytes(4 * words)
 
 
 def unpack_integers(data: Buffer, limit: int) -> list[int]:
     """Return the integers of `pack_integers`; more than `limit` raise `LimitError`."""
     reader = ByteReader(data, "side information")
     count = reader.varint()
-    if count > limit:
-        raise LimitError(f"side information declares {count} integers; at most {limit} fit")
+    if count > min(limit, _MOST_PER_BYTE * len(reader.view)):
+        raise LimitError(f"side information declares {count} integers; too many")
     size = reader.u8()
     if size > _LENGTHS:
         raise FormatError(f"side information declares bit lengths up to {size}")

@@ -17,7 +17,13 @@ import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, UnsupportedError
-from eocodec.fitting import fit_prediction, fit_scales, order_planes, spatial_weights_for
+from eocodec.fitting import (
+    MAX_WEIGHT,
+    fit_prediction,
+    fit_scales,
+    order_planes,
+    spatial_weights_for,
+)
 from eocodec.integers import IntegerReader, pack_integers, unpack_integers
 from eocodec.interlace import (
     MAX_REFERENCES,
@@ -43,7 +49,7 @@ from eocodec.planes import (
     key_bits,
     planes_per_band,
 )
-from eocodec.residuals import ClassScheme, ResidualModel
+from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass
 
 IntArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -54,7 +60,6 @@ _NARROW_TOP = 0xFFFF
 _MAX_GAPS = 1 << 16
 _MAX_SIDE_PER_PLANE = 4096
 _LARGE_TILE = 1 << 17
-_MAX_PARAMETER = 32767
 
 # Kinds of pass parameters: (spatial weights, spectral weights sent, all context weights sent).
 _KINDS = ((0, False, False), (0, True, False), (7, True, True), (11, True, True))
@@ -103,16 +108,14 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
     scheme = ClassScheme(2 if pixels.size * per_band >= _LARGE_TILE else 1, wide)
     coded: dict[int, CodedPlane] = {}
     sides: list[_PlaneSide] = []
-    passes: list[tuple[npt.NDArray[np.uint8], IntArray]] = []
+    passes: list[SortedPass] = []
     for index, references in order_planes(values):
-        encoder = _PlaneEncoder(planes[index].top, values[index], valids[index], scheme)
+        tops = [planes[shown].top for shown in (index, *references)]
+        encoder = _PlaneEncoder(tops, values[index], valids[index], scheme)
         base = encoder.base
         if planes[index].top:
             shown = [coded[reference] for reference in references]
             coded[index] = _walk(values[index].shape, base, shown, encoder.step, work)[0]
-        else:
-            references = ()
-            coded[index] = _flat(values[index].shape, work)
         sides.append(_PlaneSide(index, planes[index], references, base, encoder.parameters))
         passes += encoder.passes
     model = ResidualModel.fit(scheme, passes)
@@ -121,8 +124,8 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
         side += _side_integers(plane_side, values[0].shape)
     packed = pack_integers(side + model.side_integers())
     stream = SymbolEncoder()
-    for classes, residuals in passes:
-        model.encode(stream, classes, residuals)
+    for ordered in passes:
+        model.encode(stream, ordered)
     return bytes([SCHEME]) + put_varint(len(packed)) + packed + stream.finish()
 
 
@@ -170,10 +173,10 @@ def decode_predictive(
             decoder = _PlaneDecoder(plane_side, valid, model, stream, work)
             shown = [coded[reference] for reference in plane_side.references]
             kept, grid = _walk((height, width), plane_side.base, shown, decoder.step, work)
+            if index in last_use:
+                coded[index] = kept
         else:
-            kept, grid = _flat((height, width), work), np.zeros((height, width), work)
-        if last_use.get(index, -1) > position:
-            coded[index] = kept
+            grid = np.zeros((height, width), work)
         for reference in plane_side.references:
             if last_use[reference] == position:
                 del coded[reference]
@@ -211,16 +214,6 @@ def _walk(
     return coded, grid
 
 
-def _flat(shape: Shape, work: np.dtype[Any]) -> CodedPlane:
-    """Return a plane of zeros as a reference."""
-    return _walk(shape, 0, [], lambda level, phase, context: _zeros(context, work), work)[0]
-
-
-def _zeros(context: PassContext, work: np.dtype[Any]) -> tuple[IntArray, IntArray]:
-    zeros = np.zeros(context.shape, work)
-    return zeros, zeros
-
-
 def _phase_of(plane: npt.NDArray[Any], level: int, phase: Shape) -> npt.NDArray[Any]:
     step = 1 << level
     return plane[::step, ::step][phase[0] :: 2, phase[1] :: 2]
@@ -230,24 +223,24 @@ class _PlaneEncoder:
     """Fits and predicts the passes of one plane, keeping classes and residuals for coding."""
 
     def __init__(
-        self, top: int, values: IntArray, valid: BoolArray | None, scheme: ClassScheme
+        self, tops: list[int], values: IntArray, valid: BoolArray | None, scheme: ClassScheme
     ) -> None:
-        self._top = top
+        self._tops = tops
         self._values = values
         self._valid = valid
         self._scheme = scheme
-        self.base = int(values[0, 0]) if top else 0
+        self.base = int(values[0, 0]) if tops[0] else 0
         self.parameters: dict[tuple[int, Shape], PassParameters] = {}
-        self.passes: list[tuple[npt.NDArray[np.uint8], IntArray]] = []
+        self.passes: list[SortedPass] = []
 
     def step(self, level: int, phase: Shape, context: PassContext) -> tuple[IntArray, IntArray]:
         """Return values and residuals of one pass."""
         target = _phase_of(self._values, level, phase)
         valid = None if self._valid is None else _phase_of(self._valid, level, phase)
-        samples = target.size
-        spatial, spectral = fit_prediction(context, target, valid, spatial_weights_for(samples))
+        count = spatial_weights_for(target.size)
+        spatial, spectral = fit_prediction(context, target, valid, count, self._tops)
         draft = PassParameters(spatial, spectral, (0,) * SCALE_WEIGHTS)
-        prediction = context.predict(draft, self._top)
+        prediction = context.predict(draft, self._tops[0])
         residual = target - prediction
         if valid is not None:
             residual[~valid] = 0
@@ -256,9 +249,9 @@ class _PlaneEncoder:
         self.parameters[level, phase] = parameters
         classes = self._scheme.classify(context.scale(parameters))
         if valid is None:
-            self.passes.append((classes.ravel(), residual.ravel()))
+            self.passes.append(sort_pass(classes.ravel(), residual.ravel()))
         else:
-            self.passes.append((classes[valid], residual[valid]))
+            self.passes.append(sort_pass(classes[valid], residual[valid]))
         return prediction + residual, residual
 
 
@@ -350,9 +343,9 @@ def _parse_plane(
         return _PlaneSide(index, plane, (), 0, {})
     base = side.take(0, top)
     references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
-    known = {plane.index for plane in earlier}
+    known = {plane.index for plane in earlier if plane.plane.top}
     if len(set(references)) < len(references) or not known.issuperset(references):
-        raise FormatError("predictive layer refers to a plane that is not decoded yet")
+        raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
     passes = {}
     for key in _pass_keys(shape):
         spatial_count, has_spectral, has_scales = _KINDS[side.take(0, len(_KINDS) - 1)]
@@ -360,7 +353,7 @@ def _parse_plane(
         spectral = side.take_many(len(references)) if has_spectral else [0] * len(references)
         scales = [side.take(0, 1 << 30)]
         scales += side.take_many(SCALE_WEIGHTS - 1) if has_scales else [0] * (SCALE_WEIGHTS - 1)
-        if max(map(abs, [*spatial, *spectral, *scales[1:]])) > _MAX_PARAMETER:
+        if max(map(abs, [*spatial, *spectral, *scales[1:]])) > MAX_WEIGHT:
             raise FormatError("predictive layer has a weight out of range")
         passes[key] = PassParameters(tuple(spatial), tuple(spectral), tuple(scales))
     return _PlaneSide(index, plane, references, base, passes)
