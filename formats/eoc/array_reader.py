@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.errors import EocodecError, FormatError, InputError, LimitError
+from eocodec.errors import InputError, LimitError
 from eocodec.formats.eoc.fetch import fetch
-from eocodec.formats.eoc.header import PREDICTIVE, ArrayHeader, Band
-from eocodec.formats.eoc.index import ArrayIndex, TileEntry
-from eocodec.formats.eoc.layout import record_leader
+from eocodec.formats.eoc.index import ArrayIndex
+from eocodec.formats.eoc.metadata import ArrayHeader, Band
 from eocodec.formats.eoc.pool import OrderedPool
 from eocodec.formats.eoc.source import Source
+from eocodec.formats.eoc.summary import array_summary
+from eocodec.formats.eoc.tile_access import TileAccess
 from eocodec.formats.eoc.window import SelectionError, Window, parse_index, window_box
-from eocodec.payload import RVQ, parse_head
-from eocodec.tile import decode_tile, verify_tile
 
 Array = npt.NDArray[Any]
 
@@ -54,8 +53,8 @@ class ArrayReader:
 
     def __init__(self, source: Source, number: int, header: ArrayHeader, index: ArrayIndex):
         self._source = source
-        self._number = number
         self._index = index
+        self._access = TileAccess(source.name, number, header, index)
         self.header = header
 
     @property
@@ -221,7 +220,7 @@ class ArrayReader:
         entry = self._index[number]
         stop = entry.offset + entry.prefix_size(layers)
         payload = self._source.read([(entry.offset, stop)])[0]
-        self._check_head(number, entry, payload)
+        self._access.check_head(number, payload)
         return payload
 
     def validate(self, threads: int | None = None) -> None:
@@ -235,25 +234,15 @@ class ArrayReader:
         wanted = []
         for number in range(len(self._index)):
             entry = self._index[number]
-            leader = record_leader(self._number, number, entry.size)
+            leader = self._access.leader(number)
             wanted.append(((number, leader), entry.offset - len(leader), entry.offset + entry.size))
         pool: OrderedPool[None] = OrderedPool(threads)
         try:
             for (number, leader), data in fetch(self._source, wanted):
-                pool.push(partial(self._verify, number, leader, data))
+                pool.push(partial(self._access.verify, number, leader, data))
             pool.drain()
         finally:
             pool.close()
-
-    def _verify(self, number: int, leader: bytes, data: memoryview) -> None:
-        if data[: len(leader)] != leader:
-            raise FormatError(f"{self._where(number)}: the record leader contradicts the index")
-        payload = data[len(leader) :]
-        self._check_head(number, self._index[number], payload)
-        try:
-            verify_tile(payload)
-        except EocodecError as error:
-            raise type(error)(f"{self._where(number)}: {error}") from error
 
     def _read(
         self,
@@ -301,11 +290,7 @@ class ArrayReader:
         slots = np.flatnonzero((planes >= box[0].start) & (planes < box[0].stop))
         if not len(slots):
             return
-        self._check_head(number, self._index[number], data)
-        try:
-            pixels = decode_tile(data, layers)
-        except EocodecError as error:
-            raise type(error)(f"{self._where(number)}: {error}") from error
+        pixels = self._access.decode(number, data, layers)
         (top, bottom), (left, right) = (
             (max(a.start, b.start), min(a.stop, b.stop))
             for a, b in zip((rows, columns), box[1:], strict=True)
@@ -320,28 +305,6 @@ class ArrayReader:
         for slot in slots:
             place[slot] = part[planes[slot] - box[0].start]
 
-    def _check_head(self, number: int, entry: TileEntry, data: bytes | memoryview) -> None:
-        """Tie a payload to index and header before anything of it is decoded."""
-        try:
-            head = parse_head(data[: entry.head_size])
-        except EocodecError as error:
-            raise type(error)(f"{self._where(number)}: {error}") from error
-        same = (
-            head.size == entry.head_size
-            and head.layer_sizes == entry.layer_sizes
-            and bytes(data[head.size - 4 : head.size]) == entry.head_crc.to_bytes(4, "little")
-        )
-        if not same:
-            raise FormatError(f"{self._where(number)}: it is not the tile that the index describes")
-        wanted = self.header.grid.tile_shape(number)
-        if head.shape != wanted or head.dtype.newbyteorder("=") != self.dtype:
-            raise FormatError(
-                f"{self._where(number)}: it holds {head.shape} of {head.dtype}, "
-                f"the array needs {wanted} of {self.dtype}"
-            )
-        if head.mode == RVQ and self.header.codec == PREDICTIVE:
-            raise FormatError(f"{self._where(number)}: {PREDICTIVE} has no learned tiles")
-
     def _plane(self, band: int | str) -> int:
         if isinstance(band, str):
             names = self.header.band_names
@@ -352,39 +315,9 @@ class ArrayReader:
             raise SelectionError(f"no band {band}; array {self.name!r} has {self.header.planes}")
         return int(band) % self.header.planes
 
-    def _where(self, number: int) -> str:
-        _, rows, columns = self.header.grid.box(number)
-        return (
-            f"{self._source.name}: array {self.name!r}, tile {number} "
-            f"(rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop})"
-        )
-
     def info(self) -> dict[str, Any]:
         """Return what `eocodec info` shows of the array, as JSON can hold it."""
-        header, totals = self.header, self._index.layer_totals()
-        head_bytes = int(self._index.head_sizes.sum())
-        samples = int(np.prod(self.shape, dtype=float))
-        ends = (head_bytes + np.cumsum(totals)).tolist()
-        return {
-            "name": header.name,
-            "shape": list(header.shape),
-            "dims": list(header.dims),
-            "dtype": header.dtype.name,
-            "tile_size": list(header.tile_size),
-            "tiles": len(self._index),
-            "bands": list(header.band_names),
-            "crs": header.crs,
-            "transform": None if header.transform is None else list(header.transform),
-            "nodata": header.nodata,
-            "codec": header.codec,
-            "model": header.model,
-            "max_error": header.max_error,
-            "bytes": ends[-1],
-            "layers": [
-                {"layers": k + 1, "bytes": end, "bits_per_sample": 8 * end / samples}
-                for k, end in enumerate(ends)
-            ],
-        }
+        return array_summary(self.header, self._index)
 
 
 def _check_layers(layers: int | None) -> None:

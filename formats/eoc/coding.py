@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
-from eocodec.formats.eoc.header import PREDICTIVE, RVQ2D, ArrayHeader
+from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, ArrayHeader
 from eocodec.tile import EncodeSettings
 
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from eocodec.errors import FormatError, InputError, LimitError, UnsupportedError
-from eocodec.formats.eoc.header import (
+from eocodec.formats.eoc.json_fields import Fields, is_number
+from eocodec.formats.eoc.metadata import (
     MAX_ARRAYS,
     MAX_AXES,
     MAX_DESCRIBED,
@@ -30,7 +31,6 @@ CODECS = (PREDICTIVE, RVQ2D)
 KNOWN_FEATURES: frozenset[str] = frozenset()
 
 _DTYPES = {dtype.name: dtype.newbyteorder("=") for dtype in DTYPES}
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def parse_header(raw: bytes) -> Header:
         document = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"the header is not valid JSON: {error}") from error
-    fields = _Fields(document, "the header")
+    fields = Fields(document, "the header")
     required = fields.strings("required_features")
     unknown = sorted(set(required) - KNOWN_FEATURES)
     if unknown:
@@ -179,97 +179,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-class _Fields:
-    """Typed access to the fields of one untrusted JSON object."""
-
-    def __init__(self, value: Any, where: str):
-        if not isinstance(value, dict):
-            raise FormatError(f"{where} is not a JSON object")
-        self._value: dict[str, Any] = value
-        self._where = where
-
-    def fail(self, key: str, wanted: str) -> NoReturn:
-        raise FormatError(f"{self._where}: field {key!r} must be {wanted}")
-
-    def text(self, key: str) -> str | None:
-        value = self._value.get(key)
-        if value is not None and not isinstance(value, str):
-            self.fail(key, "text")
-        return value
-
-    def number(self, key: str, *, finite: bool = True) -> float | None:
-        value = self._value.get(key)
-        if value is None:
-            return None
-        if not finite and isinstance(value, str) and value in _NOT_FINITE:
-            return _NOT_FINITE[value]
-        if not _is_number(value):
-            self.fail(key, "a number")
-        return value  # type: ignore[no-any-return]
-
-    def real(self, key: str) -> float | None:
-        value = self.number(key)
-        return None if value is None else float(value)
-
-    def whole(self, key: str, low: int, high: int) -> int | None:
-        value = self._value.get(key)
-        if value is not None and not (_is_int(value) and low <= value <= high):
-            self.fail(key, f"a whole number from {low} to {high}")
-        return value
-
-    def items(self, key: str) -> list[Any]:
-        value = self._value.get(key, [])
-        if not isinstance(value, list):
-            self.fail(key, "a list")
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        items = self.items(key)
-        if not all(isinstance(item, str) for item in items):
-            self.fail(key, "a list of text")
-        return tuple(items)
-
-    def wholes(self, key: str) -> tuple[int, ...]:
-        items = self.items(key)
-        if not all(_is_int(item) for item in items):
-            self.fail(key, "a list of whole numbers")
-        return tuple(items)
-
-    def objects(self, key: str, most: int) -> list[_Fields]:
-        items = self.limited(key, most)
-        return [_Fields(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(items)]
-
-    def limited(self, key: str, most: int) -> list[Any]:
-        items = self.items(key)
-        if len(items) > most:
-            raise LimitError(f"{self._where} lists {len(items)} {key}; at most {most} are allowed")
-        return items
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        value = self._value.get(key, {})
-        if not isinstance(value, dict):
-            self.fail(key, "an object")
-        return value
-
-    def tags(self) -> dict[str, dict[str, str]]:
-        tags = self.mapping("tags")
-        for space in tags.values():
-            if not isinstance(space, dict) or not all(isinstance(v, str) for v in space.values()):
-                self.fail("tags", "an object of objects of text")
-        return tags
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return _is_int(value) and abs(value) < 2**64
-
-
-def _parse_array(fields: _Fields) -> ArrayHeader:
+def _parse_array(fields: Fields) -> ArrayHeader:
     codec = fields.text("codec")
     if codec not in CODECS:
         raise UnsupportedError(f"codec id {codec!r} is unknown to this release")
@@ -310,12 +220,12 @@ def _parse_array(fields: _Fields) -> ArrayHeader:
         raise LimitError(f"the header declares an impossible array: {error}") from error
 
 
-def _parse_nodata(fields: _Fields, dtype: np.dtype[Any]) -> float | None:
+def _parse_nodata(fields: Fields, dtype: np.dtype[Any]) -> float | None:
     value = fields.number("nodata", finite=False)
     return value if value is None or dtype.kind in "iu" else float(value)
 
 
-def _parse_band(fields: _Fields) -> Band:
+def _parse_band(fields: Fields) -> Band:
     return Band(
         name=fields.text("name"),
         description=fields.text("description"),
@@ -332,7 +242,7 @@ def _parse_band(fields: _Fields) -> Band:
     )
 
 
-def _parse_gcp(fields: _Fields, item: Any) -> Gcp:
+def _parse_gcp(fields: Fields, item: Any) -> Gcp:
     if (
         not isinstance(item, list)
         or len(item) != 7
@@ -343,7 +253,7 @@ def _parse_gcp(fields: _Fields, item: Any) -> Gcp:
     return Gcp(row=row, col=col, x=x, y=y, z=z, id=item[5], info=item[6])
 
 
-def _numbers(fields: _Fields, key: str, items: Sequence[Any]) -> tuple[float, ...]:
-    if not all(_is_number(item) for item in items):
+def _numbers(fields: Fields, key: str, items: Sequence[Any]) -> tuple[float, ...]:
+    if not all(is_number(item) for item in items):
         fields.fail(key, "a list of numbers")
     return tuple(float(item) for item in items)

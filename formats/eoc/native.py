@@ -32,7 +32,7 @@ def native_band(band: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArr
     pixels = band[None].astype(np.float32)
     if invalid is not None:
         pixels = fill_holes(pixels, invalid)
-    coarse = downsample2(pixels)[0]
+    coarse: npt.NDArray[Any] = downsample2(pixels)[0]
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         coarse = np.clip(np.rint(coarse.astype(np.float64)), limits.min, limits.max)

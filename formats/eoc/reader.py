@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from eocodec.errors import EocodecError
-from eocodec.formats.eoc.array_reader import Array, ArrayReader
-from eocodec.formats.eoc.header import ArrayHeader
+from eocodec.formats.eoc.array_reader import ArrayReader
+from eocodec.formats.eoc.metadata import ArrayHeader
 from eocodec.formats.eoc.opening import Contents, read_contents
 from eocodec.formats.eoc.source import Readable, Source, open_source
 from eocodec.formats.eoc.window import SelectionError
@@ -128,39 +128,3 @@ def open_reader(target: Readable, **storage_options: Any) -> Reader:
 
 def _reopen(target: Readable, storage_options: dict[str, Any]) -> Reader:
     return open_reader(target, **storage_options)
-
-
-def decompress(
-    buffer: bytes | bytearray | memoryview,
-    layers: int | None = None,
-    *,
-    threads: int | None = None,
-) -> Array | dict[str, Array]:
-    """Decode the bytes of a container.
-
-    Parameters
-    ----------
-    buffer : bytes-like
-        A whole container, from `compress` or a file.
-    layers : int, optional
-        How many layers to use; all by default.
-    threads : int, optional
-        As `ArrayReader.read`.
-
-    Returns
-    -------
-    ndarray, or dict of name to ndarray
-        A dict where the container holds several arrays.
-
-    Raises
-    ------
-    FormatError, UnsupportedError, ModelError
-        When the bytes cannot be decoded.
-    """
-    with open_reader(buffer) as reader:
-        if len(reader.arrays) == 1:
-            return reader.read(layers=layers, threads=threads)
-        return {
-            header.name: reader.array(header.name).read(layers=layers, threads=threads)
-            for header in reader.arrays
-        }

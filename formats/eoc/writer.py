@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -13,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.errors import EocodecError, InputError
+from eocodec.formats.eoc.assembly import Assembly, relative_box, window_pixels
 from eocodec.formats.eoc.coding import with_coding
-from eocodec.formats.eoc.grid import Box
-from eocodec.formats.eoc.header import ArrayFields, ArrayHeader, array_header
+from eocodec.formats.eoc.header import ArrayFields, array_header
 from eocodec.formats.eoc.header_json import Header, dump_header
 from eocodec.formats.eoc.index import TileEntry, build_index
 from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section, record_leader
+from eocodec.formats.eoc.metadata import ArrayHeader
 from eocodec.formats.eoc.pool import OrderedPool
 from eocodec.formats.eoc.sink import Sink, Target, open_sink
 from eocodec.formats.eoc.window import Window, window_box
@@ -34,24 +34,6 @@ class _Encoded(TypedDict):
     payload: bytes
 
 
-class _Assembly:
-    """A tile of which windows have brought a part so far."""
-
-    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any]):
-        self.pixels = np.empty(shape, dtype)
-        self._missing = np.ones(shape, bool)
-        self._left = self._missing.size
-
-    def add(self, box: Box, pixels: npt.NDArray[Any]) -> bool:
-        """Put in `pixels`; return whether the tile is complete."""
-        if not self._missing[box].all():
-            raise InputError("it brings samples that were already written")
-        self.pixels[box] = pixels
-        self._missing[box] = False
-        self._left -= pixels.size
-        return self._left == 0
-
-
 @dataclass
 class _Track:
     """How far one array has come."""
@@ -60,7 +42,7 @@ class _Track:
     settings: EncodeSettings
     entries: list[TileEntry | None]
     started: bytearray
-    assemblies: dict[int, _Assembly]
+    assemblies: dict[int, Assembly]
 
 
 class Writer:
@@ -135,7 +117,7 @@ class Writer:
         track = self._tracks[number]
         grid = track.header.grid
         box = window_box(window, grid.shape)
-        block = _block(np.asarray(pixels), box, track.header)
+        block = window_pixels(np.asarray(pixels), box, track.header)
         self._start()
         for tile in grid.touched(box):
             tile_box = grid.box(tile)
@@ -143,18 +125,18 @@ class Writer:
                 slice(max(a.start, b.start), min(a.stop, b.stop))
                 for a, b in zip(box, tile_box, strict=True)
             )
-            part = block[_relative(shared, box)]
+            part = block[relative_box(shared, box)]
             if track.started[tile]:
-                raise InputError(f"{_where(track.header, tile)}: it was already written")
+                raise InputError(f"{track.header.place(tile)}: it was already written")
             if shared == tile_box and tile not in track.assemblies:
                 self._encode(number, tile, part.copy())
                 continue
             if tile not in track.assemblies:
-                track.assemblies[tile] = _Assembly(grid.tile_shape(tile), track.header.dtype)
+                track.assemblies[tile] = Assembly(grid.tile_shape(tile), track.header.dtype)
             try:
-                complete = track.assemblies[tile].add(_relative(shared, tile_box), part)
+                complete = track.assemblies[tile].add(relative_box(shared, tile_box), part)
             except InputError as error:
-                raise InputError(f"{_where(track.header, tile)}: {error}") from error
+                raise InputError(f"{track.header.place(tile)}: {error}") from error
             if complete:
                 self._encode(number, tile, track.assemblies.pop(tile).pixels)
 
@@ -247,16 +229,8 @@ def _encode(track: _Track, array: int, tile: int, pixels: npt.NDArray[Any]) -> _
     try:
         payload = encode_tile(pixels, track.settings)
     except EocodecError as error:
-        raise type(error)(f"{_where(track.header, tile)}: {error}") from error
+        raise type(error)(f"{track.header.place(tile)}: {error}") from error
     return {"array": array, "tile": tile, "payload": payload}
-
-
-def _where(header: ArrayHeader, tile: int) -> str:
-    _, rows, columns = header.grid.box(tile)
-    return (
-        f"array {header.name!r}, tile {tile} "
-        f"(rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop})"
-    )
 
 
 def _complete(track: _Track) -> list[TileEntry]:
@@ -266,28 +240,9 @@ def _complete(track: _Track) -> list[TileEntry]:
         first = track.entries.index(None)
         raise InputError(
             f"{missing} of {len(track.entries)} tiles were not written whole; the first is "
-            f"{_where(track.header, first)}"
+            f"{track.header.place(first)}"
         )
     return entries
-
-
-def _relative(box: tuple[slice, ...], origin: Box) -> Box:
-    planes, rows, columns = (
-        slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, origin, strict=True)
-    )
-    return planes, rows, columns
-
-
-def _block(pixels: npt.NDArray[Any], box: Box, header: ArrayHeader) -> npt.NDArray[Any]:
-    shape = tuple(s.stop - s.start for s in box)
-    same_window = pixels.ndim >= 2 and pixels.shape[-2:] == shape[1:]
-    if not same_window or pixels.size != np.prod(shape, dtype=np.int64):
-        raise InputError(
-            f"array {header.name!r}: the window takes pixels of shape {shape}, got {pixels.shape}"
-        )
-    if pixels.dtype.newbyteorder("=") != header.dtype:
-        raise InputError(f"array {header.name!r} is {header.dtype}, the pixels are {pixels.dtype}")
-    return pixels.astype(header.dtype, copy=False).reshape(shape)
 
 
 def create(
@@ -363,49 +318,3 @@ def _settings_of(header: ArrayHeader, settings: Settings) -> EncodeSettings:
             raise InputError(f"settings has no entry for array {header.name!r}")
         return settings[header.name]
     return settings or EncodeSettings()
-
-
-def compress(
-    array: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
-    *,
-    settings: Settings = None,
-    threads: int | None = None,
-    **fields: Any,
-) -> bytes:
-    """Return the bytes of a container that holds `array`.
-
-    Parameters
-    ----------
-    array : ndarray, or mapping of name to ndarray
-        Two to eight axes each; the last two are rows and columns.
-    settings, threads
-        As `create`.
-    **fields
-        The keywords of `array_header` but shape and dtype; for a mapping, of every array.
-
-    Raises
-    ------
-    InputError
-        When the array or a keyword cannot be coded.
-    """
-    name = fields.pop("name", "data")
-    named = dict(array) if isinstance(array, Mapping) else {name: np.asarray(array)}
-    headers = [
-        array_header(shape=one.shape, dtype=one.dtype, name=key, **fields)
-        for key, one in named.items()
-    ]
-    buffer = io.BytesIO()
-    with create(buffer, arrays=headers, settings=settings, threads=threads) as writer:
-        for header in headers:
-            for box, pixels in _tiles_of(header, named[header.name]):
-                writer.write(box, pixels, header.name)
-    return buffer.getvalue()
-
-
-def _tiles_of(
-    header: ArrayHeader, array: npt.NDArray[Any]
-) -> Iterator[tuple[Box, npt.NDArray[Any]]]:
-    planes = array.reshape(header.grid.shape)
-    for tile in range(header.grid.tiles):
-        box = header.grid.box(tile)
-        yield box, planes[box]

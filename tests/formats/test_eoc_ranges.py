@@ -12,7 +12,7 @@ import pytest
 
 import eocodec
 from eocodec.codec_models import ModelCard
-from eocodec.formats.eoc import array_reader, coding, writer
+from eocodec.formats.eoc import coding, tile_access, writer
 from eocodec.payload import build_payload, layer_bodies, parse_head
 
 LOSSLESS = eocodec.EncodeSettings(lossless=True)
@@ -193,7 +193,7 @@ def layered(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(coding, "find_card", lambda name: card)
     monkeypatch.setattr(writer, "encode_tile", encode_planes)
-    monkeypatch.setattr(array_reader, "decode_tile", decode_planes)
+    monkeypatch.setattr(tile_access, "decode_tile", decode_planes)
     settings = eocodec.EncodeSettings(layers=PLANES)
     return eocodec.compress(RASTER, settings=settings, tile_size=256)
 

@@ -72,7 +72,7 @@ def test_every_flipped_bit_raises():
             damaged = bytearray(DATA)
             damaged[at] ^= 1 << bit
             with pytest.raises(eocodec.EocodecError):
-                read_whole(bytes(damaged))
+                eocodec.open(damaged).validate(threads=1)
 
 
 @settings(max_examples=150, deadline=None)
