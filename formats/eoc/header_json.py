@@ -88,7 +88,8 @@ def parse_header(raw: bytes) -> Header:
         A required feature, dtype or codec id that this release does not know.
     """
     try:
-        document = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_unique)
+        text = raw.decode("utf-8")
+        document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"the header is not valid JSON: {error}") from error
     fields = Fields(document, "the header")

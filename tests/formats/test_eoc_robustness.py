@@ -229,6 +229,8 @@ def test_impossible_array_is_refused(bounded, changes, error):
         b'{"arrays":[1]}',
         b'{"arrays":{}}',
         b"\xff\xfe",
+        json.dumps(one_array()).encode("utf-16"),
+        json.dumps(one_array()).encode("utf-8-sig"),
         b"[" * 100_000,
         b'{"a":' * 50_000,
         b'{"arrays":[{"nodata":NaN}]}',
@@ -240,6 +242,64 @@ def test_impossible_array_is_refused(bounded, changes, error):
 def test_malformed_header_is_refused(bounded, raw):
     with pytest.raises(eocodec.EocodecError):
         eocodec.open(container(None, raw=raw, tiles=[TILE]))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["NaN", "uint16", "EPSG:4326", "point", 1, 2, 1.0, -1]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(max_size=3) | st.sampled_from(["name", "tags"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+FIELDS = [
+    "name",
+    "shape",
+    "dims",
+    "dtype",
+    "tile",
+    "codec",
+    "model",
+    "layers",
+    "max_error",
+    "bands",
+    "nodata",
+    "crs",
+    "transform",
+    "gcps",
+    "gcps_crs",
+    "rpcs",
+    "area_or_point",
+    "tags",
+    "extra",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1, max_size=3))
+def test_any_json_in_the_fields_is_read_or_refused(changes):
+    header = {"arrays": [{**one_array()["arrays"][0], **changes}]}
+    try:
+        reader = eocodec.open(container(header, tiles=[TILE]))
+        np.testing.assert_array_equal(reader.read(threads=1).ravel(), PIXELS.ravel())
+    except eocodec.EocodecError:
+        return
+    info = reader.info()
+    assert info["arrays"][0]["shape"] == list(reader.shape)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text('-[]{},:0123456789.eE"aNlu\\ ', max_size=60))
+def test_any_text_as_header_is_refused(text):
+    with pytest.raises(eocodec.EocodecError):
+        eocodec.open(container(None, raw=text.encode(), tiles=[TILE]))
 
 
 def test_unknown_required_feature_is_refused_and_optional_skipped():
