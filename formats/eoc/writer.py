@@ -58,7 +58,7 @@ class Writer:
         self._tracks: list[_Track] = []
         self._header_crc: int | None = None
         self._records_start = self._at = 0
-        self._closed = False
+        self._closed = self._failed = False
 
     @property
     def arrays(self) -> tuple[ArrayHeader, ...]:
@@ -147,7 +147,11 @@ class Writer:
         ------
         InputError
             When a tile is missing; the file is not published.
+        EocodecError
+            When the bytes cannot be written, or could not before.
         """
+        if self._failed:
+            raise EocodecError("the container was given up when writing to its target failed")
         if self._closed:
             return
         try:
@@ -216,12 +220,18 @@ class Writer:
         head = parse_head(payload)
         crc = int.from_bytes(payload[head.size - 4 : head.size], "little")
         offset = self._at + len(leader)
-        self._tracks[array].entries[tile] = TileEntry(offset, head.size, head.layer_sizes, crc)
         self._put(leader)
         self._put(payload)
+        self._tracks[array].entries[tile] = TileEntry(offset, head.size, head.layer_sizes, crc)
 
     def _put(self, data: bytes) -> None:
-        self._sink.write(data)
+        try:
+            self._sink.write(data)
+        except BaseException:
+            # Part of the bytes may be out: nothing that follows could make the file whole.
+            self._failed = True
+            self.abort()
+            raise
         self._at += len(data)
 
 

@@ -319,6 +319,25 @@ def test_full_disk_is_a_clear_error():
         writer.write(None, ARRAY)
 
 
+def test_swallowed_write_failure_is_not_forgotten(tmp_path):
+    class Hiccup(Pipe):
+        calls = 0
+
+        def write(self, data):
+            self.calls += 1
+            if self.calls == 40:
+                raise OSError(5, "Input/output error")
+            return super().write(data)
+
+    writer = start(Hiccup(), threads=1)
+    with pytest.raises(eocodec.EocodecError, match="Input/output"):
+        writer.write(None, ARRAY)
+    with pytest.raises(eocodec.InputError, match="closed"):
+        writer.write(None, ARRAY)
+    with pytest.raises(eocodec.EocodecError, match="given up"):
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("window", "pixels", "message"),
     [
