@@ -23,6 +23,7 @@ MAX_WEIGHT = 32767
 _MAX_SCALE_WEIGHT = 2047
 _FIT_SAMPLES = 4096
 _CORRELATION_SAMPLES = 8192
+_FEWEST_COPIES = 64
 # Only this many planes back are tried as references, so that the search stays linear in bands.
 _SEARCH_BACK = 16
 
@@ -101,6 +102,13 @@ def fit_prediction(
     `tops` are the largest values of the plane and of its references; weights that could leave the
     plane's word with such values are not returned.
     """
+    copied = _copied_neighbour(context, target, valid)
+    if copied is not None and spatial_count:
+        # Weights that make the prediction exactly that neighbour.
+        weights = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 12)]
+        if copied:
+            weights[copied - 1] = 1 << WEIGHT_BITS
+        return tuple(weights[:spatial_count]), (0,) * len(context.detail)
     rows = _fit_rows(context.shape)
     base = context.near[rows] / 4.0
     terms = [tap[rows] - base for tap in context.taps[1 : 1 + spatial_count]]
@@ -122,6 +130,38 @@ def fit_prediction(
             return spatial, spectral
         solution = _least_magnitudes(matrix[:spatial_count], wanted)
     return (), none
+
+
+def copies_pay(
+    context: PassContext, target: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
+) -> bool:
+    """Return whether samples mostly repeat the neighbour that their reference repeats."""
+    if not context.detail or target.size < _FEWEST_COPIES:
+        return False
+    rows = _fit_rows(context.shape)
+    hit, value = context.copies(rows)
+    if valid is not None:
+        hit &= valid[rows]
+    hits = int(np.count_nonzero(hit))
+    right = int(np.count_nonzero(hit & (value == target[rows])))
+    return 20 * hits > hit.size and 5 * right > 4 * hits
+
+
+def _copied_neighbour(
+    context: PassContext, target: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
+) -> int | None:
+    """Return which near neighbour every sample equals (nearest-neighbour doubling), if any."""
+    rows = _fit_rows(context.shape)
+    for index, tap in enumerate(context.taps[:4]):
+        for part in (rows, slice(None)):
+            same = tap[part] == target[part]
+            if valid is not None:
+                same |= ~valid[part]
+            if not same.all():
+                break
+        else:
+            return index
+    return None
 
 
 def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float64Array:

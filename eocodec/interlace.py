@@ -104,11 +104,15 @@ class PassParameters:
     scales : tuple of int
         Weights of the context terms, in 1/256: constant, near and far gradient, near and far
         errors, reference error, its cross sum, summed errors of the other references.
+    copies : bool
+        Whether a sample whose reference equals a near neighbour of its own is predicted to do so too
+        (nearest-neighbour resampling repeats the same samples in every band).
     """
 
     spatial: tuple[int, ...]
     spectral: tuple[int, ...]
     scales: tuple[int, ...]
+    copies: bool = False
 
 
 def default_parameters(references: int) -> PassParameters:
@@ -133,6 +137,7 @@ class PassContext:
         self.near = self.taps[0] + self.taps[1] + self.taps[2] + self.taps[3]
         self._errors = [self._tap(errors, phase, offset) for offset in _NEIGHBOURS[phase]]
         self._references = [reference.errors[level] for reference in references]
+        self._shown = [reference.values[level] for reference in references]
         self._phase = phase
         self.detail = [
             4 * self._tap(reference.values[level], phase, (0, 0))
@@ -168,6 +173,22 @@ class PassContext:
                 total += scratch
         total >>= WEIGHT_BITS + 2
         return np.clip(total, 0, top, out=total)
+
+    def copies(self, rows: slice = slice(None)) -> tuple[npt.NDArray[np.bool_], IntArray]:
+        """Return where a reference equals one of its near neighbours, and the plane's value there.
+
+        The first match counts: references in order, then neighbours in order.
+        """
+        value = self.taps[0][rows].copy()
+        hit = np.zeros(value.shape, bool)
+        for phases in self._shown:
+            centre = self._tap(phases, self._phase, (0, 0))[rows]
+            for index, offset in enumerate(_NEIGHBOURS[self._phase][:4]):
+                same = centre == self._tap(phases, self._phase, offset)[rows]
+                same &= ~hit
+                np.copyto(value, self.taps[index][rows], where=same)
+                hit |= same
+        return hit, value
 
     def scale_terms(self, rows: slice = slice(None)) -> list[IntArray]:
         """Return the context terms after the constant, for the given rows."""

@@ -19,6 +19,7 @@ from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, UnsupportedError
 from eocodec.fitting import (
     MAX_WEIGHT,
+    copies_pay,
     fit_prediction,
     fit_scales,
     order_planes,
@@ -49,6 +50,7 @@ from eocodec.planes import (
     key_bits,
     planes_per_band,
 )
+from eocodec.repeats import find_repeats, parse_repeats
 from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass
 
 IntArray = npt.NDArray[Any]
@@ -59,9 +61,11 @@ SCHEME = 1
 _NARROW_TOP = 0xFFFF
 _MAX_GAPS = 1 << 16
 _MAX_SIDE_PER_PLANE = 4096
+_MAX_TABLE_INTEGERS = 8192
 _LARGE_TILE = 1 << 17
 
-# Kinds of pass parameters: (spatial weights, spectral weights sent, all context weights sent).
+# Kinds of pass parameters: (spatial weights, spectral weights sent, all context weights sent);
+# as many again when copies are on.
 _KINDS = ((0, False, False), (0, True, False), (7, True, True), (11, True, True))
 
 
@@ -91,6 +95,9 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
     bytes
         The body of the one layer of a predictive tile.
     """
+    repeats = find_repeats(pixels)
+    pixels = repeats.thin(pixels)
+    invalid = None if invalid is None else repeats.thin(invalid)
     per_band = planes_per_band(pixels.dtype)
     planes: list[Plane] = []
     values: list[IntArray] = []
@@ -119,7 +126,7 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
         sides.append(_PlaneSide(index, planes[index], references, base, encoder.parameters))
         passes += encoder.passes
     model = ResidualModel.fit(scheme, passes)
-    side = [scheme.octave_bits, int(wide)]
+    side = [*repeats.side_integers(), scheme.octave_bits, int(wide)]
     for plane_side in sides:
         side += _side_integers(plane_side, values[0].shape)
     packed = pack_integers(side + model.side_integers())
@@ -150,8 +157,12 @@ def decode_predictive(
         raise UnsupportedError(f"predictive scheme {scheme_id} is unknown to this release")
     packed = reader.take(reader.varint())
     number = bands * planes_per_band(dtype)
-    limit = number * (_MAX_SIDE_PER_PLANE + min(_MAX_GAPS, height * width)) + 8192
+    limit = number * (_MAX_SIDE_PER_PLANE + min(_MAX_GAPS, height * width))
+    limit += height + width + _MAX_TABLE_INTEGERS
     side = IntegerReader(unpack_integers(packed, limit))
+    repeats = parse_repeats(side, height, width)
+    height, width = height - int(repeats.rows.sum()), width - int(repeats.columns.sum())
+    invalid = None if invalid is None else repeats.thin(invalid)
     octave_bits, wide = side.take(1, 2), bool(side.take(0, 1))
     work = np.dtype(np.int64 if wide else np.int32)
     scheme = ClassScheme(octave_bits, wide)
@@ -163,7 +174,7 @@ def decode_predictive(
     stream = SymbolDecoder(reader.take(len(reader.view) - reader.pos))
     last_use = {ref: at for at, plane in enumerate(plane_sides) for ref in plane.references}
     coded: dict[int, CodedPlane] = {}
-    out = np.empty(shape, dtype)
+    out = np.empty((bands, height, width), dtype)
     halves: dict[int, IntArray] = {}
     per_band = planes_per_band(dtype)
     for position, plane_side in enumerate(plane_sides):
@@ -185,7 +196,7 @@ def decode_predictive(
         if all(plane in halves for plane in range(first, first + per_band)):
             keys = [halves.pop(plane) for plane in range(first, first + per_band)]
             out[band] = band_from_keys(keys, dtype)
-    return out
+    return repeats.restore(out)
 
 
 def _walk(
@@ -238,16 +249,23 @@ class _PlaneEncoder:
         target = _phase_of(self._values, level, phase)
         valid = None if self._valid is None else _phase_of(self._valid, level, phase)
         count = spatial_weights_for(target.size)
-        spatial, spectral = fit_prediction(context, target, valid, count, self._tops)
+        copies = copies_pay(context, target, valid)
+        hit, copied = context.copies() if copies else (None, None)
+        fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
+        spatial, spectral = fit_prediction(context, target, fitted, count, self._tops)
         draft = PassParameters(spatial, spectral, (0,) * SCALE_WEIGHTS)
         prediction = context.predict(draft, self._tops[0])
+        if hit is not None and copied is not None:
+            np.copyto(prediction, copied, where=hit)
         residual = target - prediction
         if valid is not None:
             residual[~valid] = 0
-        scales = fit_scales(context, np.abs(residual), valid, not spatial)
-        parameters = PassParameters(spatial, spectral, scales)
+        scales = fit_scales(context, np.abs(residual), fitted, not spatial)
+        parameters = PassParameters(spatial, spectral, scales, copies)
         self.parameters[level, phase] = parameters
         classes = self._scheme.classify(context.scale(parameters))
+        if hit is not None:
+            classes[hit] = self._scheme.copied
         if valid is None:
             self.passes.append(sort_pass(classes.ravel(), residual.ravel()))
         else:
@@ -278,6 +296,10 @@ class _PlaneDecoder:
         top = self._side.plane.top
         values = context.predict(parameters, top)
         classes = self._model.scheme.classify(context.scale(parameters))
+        if parameters.copies:
+            hit, copied = context.copies()
+            np.copyto(values, copied, where=hit)
+            classes[hit] = self._model.scheme.copied
         if self._valid is None:
             residual = self._model.decode(self._stream, classes.ravel(), self._work)
             residual = residual.reshape(context.shape)
@@ -304,7 +326,7 @@ def _side_integers(side: _PlaneSide, shape: Shape) -> list[int]:
         kind = 3 if len(parameters.spatial) == _KINDS[3][0] else 2 if parameters.spatial else 0
         if kind == 0 and any(parameters.spectral):
             kind = 1
-        out.append(kind)
+        out.append(kind + len(_KINDS) * parameters.copies)
         out += parameters.spatial
         out += parameters.spectral if _KINDS[kind][1] else ()
         out += parameters.scales if _KINDS[kind][2] else parameters.scales[:1]
@@ -348,12 +370,13 @@ def _parse_plane(
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
     passes = {}
     for key in _pass_keys(shape):
-        spatial_count, has_spectral, has_scales = _KINDS[side.take(0, len(_KINDS) - 1)]
+        copies, kind = divmod(side.take(0, 2 * len(_KINDS) - 1), len(_KINDS))
+        spatial_count, has_spectral, has_scales = _KINDS[kind]
         spatial = side.take_many(spatial_count)
         spectral = side.take_many(len(references)) if has_spectral else [0] * len(references)
         scales = [side.take(0, 1 << 30)]
         scales += side.take_many(SCALE_WEIGHTS - 1) if has_scales else [0] * (SCALE_WEIGHTS - 1)
         if max(map(abs, [*spatial, *spectral, *scales[1:]])) > MAX_WEIGHT:
             raise FormatError("predictive layer has a weight out of range")
-        passes[key] = PassParameters(tuple(spatial), tuple(spectral), tuple(scales))
+        passes[key] = PassParameters(tuple(spatial), tuple(spectral), tuple(scales), bool(copies))
     return _PlaneSide(index, plane, references, base, passes)

@@ -43,6 +43,11 @@ class ClassScheme:
     @property
     def count(self) -> int:
         """Number of classes."""
+        return self.copied + 1
+
+    @property
+    def copied(self) -> int:
+        """The class of samples predicted to repeat a neighbour, after those of the magnitudes."""
         bits = WIDE_CLASS_BITS if self.wide else NARROW_CLASS_BITS
         return (bits - _LOWEST_OCTAVE) << self.octave_bits
 
@@ -64,10 +69,13 @@ class ClassScheme:
         """Return, for every class, the number of low bits that are sent plainly."""
         octaves = (np.arange(self.count) >> self.octave_bits) + _LOWEST_OCTAVE
         bits: IntArray = np.maximum(octaves - _PLAIN_FROM_OCTAVE, 0)
+        bits[self.copied] = 0
         return bits
 
     def default_slope(self, index: int) -> int:
         """Return the log-probability slope (in 1/64 eighth-octaves a step) of an unsent table."""
+        if index == self.copied:
+            index = 0
         octave = (index >> self.octave_bits) + _LOWEST_OCTAVE
         part = (1 << self.octave_bits) + (index & ((1 << self.octave_bits) - 1))
         scale = (part << octave) >> self.octave_bits
@@ -151,6 +159,20 @@ def _cost(values: IntArray, table: Table) -> float:
     return float(histogram @ bits) + 16.0 * float(escaped)
 
 
+@dataclass(frozen=True)
+class SortedPass:
+    """Residuals of one pass sorted by class, and (class, count) runs."""
+
+    residuals: IntArray
+    runs: list[tuple[int, int]]
+
+
+def sort_pass(classes: npt.NDArray[np.uint8], residuals: IntArray) -> SortedPass:
+    """Return `residuals` (flat) sorted by their `classes`, keeping the order within a class."""
+    order, runs = _runs(classes)
+    return SortedPass(residuals if order is None else residuals[order], runs)
+
+
 class ResidualModel:
     """The tables of a tile and the scheme that picks among them."""
 
@@ -163,20 +185,21 @@ class ResidualModel:
             self.limits[index] = table.limit
 
     @classmethod
-    def fit(
-        cls, scheme: ClassScheme, passes: list[tuple[npt.NDArray[np.uint8], IntArray]]
-    ) -> ResidualModel:
-        """Return the model for `passes`, each the classes and residuals of its samples."""
+    def fit(cls, scheme: ClassScheme, passes: list[SortedPass]) -> ResidualModel:
+        """Return the model that codes `passes` well."""
         plain = scheme.plain_bits()
         parts: dict[int, list[IntArray]] = {}
-        for classes, residuals in passes:
-            for index in np.flatnonzero(np.bincount(classes)):
-                parts.setdefault(int(index), []).append(residuals[classes == index])
+        for ordered in passes:
+            start = 0
+            for key, count in ordered.runs:
+                parts.setdefault(key, []).append(ordered.residuals[start : start + count])
+                start += count
         tables: dict[int, Table] = {}
         for key, pieces in parts.items():
             values = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
             shift = int(plain[key])
-            values = (values + (1 << shift >> 1)) >> shift
+            if shift:
+                values = (values + (1 << shift >> 1)) >> shift
             tables[key] = fit_table(values, scheme.default_slope(key))
         return cls(scheme, tables)
 
@@ -214,17 +237,13 @@ class ResidualModel:
             self.limits[index] = self._tables[index].limit
         return self._tables[index]
 
-    def encode(
-        self, encoder: SymbolEncoder, classes: npt.NDArray[np.uint8], residuals: IntArray
-    ) -> None:
+    def encode(self, encoder: SymbolEncoder, ordered: SortedPass) -> None:
         """Append the residuals of one pass."""
-        order, runs = _runs(classes)
-        ordered = residuals[order] if order is not None else residuals
         start = 0
         escapes, plains, sizes = [], [], []
-        for index, count in runs:
+        for index, count in ordered.runs:
             table, shift = self._table(index), int(self.plain[index])
-            part = ordered[start : start + count]
+            part = ordered.residuals[start : start + count]
             start += count
             if shift:
                 shifted = part + (1 << shift >> 1)
