@@ -32,7 +32,7 @@ class OptimiserConfig:
     clip: float = 1.0
     ema: float = 0.998
     seed: int = 1
-    validate_every: int = 500
+    validate_every: int = 250
 
 
 @dataclass(frozen=True, kw_only=True)

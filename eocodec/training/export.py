@@ -369,7 +369,11 @@ def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Sizes of the fit: crops (number, side), refinement stages, context network."""
+    """Sizes of the fit (crops as number and side, refinement stages, context network) and of the card."""
+
+    description: str = "Sentinel-2, up to ten bands at 10 m, reflectance x 10000"
+    licence: str = "Apache-2.0"
+    default_stages: int = 2
 
     crops: tuple[tuple[int, int], ...] = ((48, 256), (48, 128), (80, 64))
     stages: int = 5
@@ -379,7 +383,7 @@ class ExportSettings:
 
 
 def export_model(
-    networks: RVQVAE, sampler: Sampler, folder: Path, card: dict[str, Any], settings: ExportSettings
+    networks: RVQVAE, sampler: Sampler, folder: Path, training: str, settings: ExportSettings
 ) -> str:
     """Fit what follows the networks and write ``weights.safetensors`` and ``card.json``; returns the id.
 
@@ -387,8 +391,8 @@ def export_model(
     ----------
     networks : RVQVAE
         Trained (averaged) weights, on the CPU.
-    card : dict
-        ``description``, ``licence``, ``default_layers`` and what else to tell of the model.
+    training : str
+        How the networks were trained, for the card.
     """
     networks = networks.eval().requires_grad_(False)
     for parameter in networks.parameters():
@@ -435,7 +439,10 @@ def export_model(
         "bands": list(MODEL_BANDS),
         "layers": networks.config.token_stages + settings.stages,
         "token_layers": networks.config.token_stages,
-        **card,
+        "default_layers": networks.config.token_stages + settings.default_stages,
+        "description": settings.description,
+        "licence": settings.licence,
+        "training": training,
     }
     (folder / "card.json").write_text(json.dumps(content, indent=2) + "\n")
     return digest

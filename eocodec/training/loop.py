@@ -18,6 +18,7 @@ from eocodec.errors import InputError
 from eocodec.networks import RVQVAE
 from eocodec.training.config import TrainingConfig
 from eocodec.training.data import Sampler, load_scenes, validation_tiles
+from eocodec.training.export import ExportSettings, export_model
 from eocodec.training.objective import Objective
 from eocodec.training.reference import ReferenceAutoencoder, ReferenceObjective
 
@@ -68,7 +69,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig, data: Path, folder: Path, device: str) -> None:
         self.config = config
         self.folder = folder
-        self.device = torch.device(device)
+        self.device = _device(device)
         torch.manual_seed(config.optimiser.seed)
         self.objective, self.unit = build(config)
         self.model: nn.Module = self.objective.model.to(
@@ -109,8 +110,11 @@ class Trainer:
     def resume(self) -> None:
         """Load the folder's checkpoint."""
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+        except RuntimeError as error:
+            raise InputError(f"{self.checkpoint} belongs to another configuration: {error}") from error
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]
@@ -151,16 +155,17 @@ class Trainer:
                     value.lerp_(source[name], 1 - decay)
         return losses
 
-    def run(self, *, progress: bool = True) -> dict[str, float]:
-        """Train to the configured number of steps; return the last validation figures."""
+    def run(self, *, progress: bool = True, until: int | None = None) -> dict[str, float]:
+        """Train to the configured number of steps, or pause at ``until``; return the last figures."""
         settings = self.config.optimiser
+        end = settings.steps if until is None else min(until, settings.steps)
         if self.step == 0:
             self.start()
         figures: dict[str, float] = {}
         batches = self.sampler.stream(self.config.batches.sizes, settings.seed, self.step)
         bar = tqdm(total=settings.steps, initial=self.step, disable=not progress, unit="step")
         began = time.monotonic()
-        while self.step < settings.steps:
+        while self.step < end:
             if self.step == settings.token_start:
                 self.start_codebooks()
             batch = torch.as_tensor(next(batches)).to(
@@ -169,7 +174,7 @@ class Trainer:
             losses = self.update(batch)
             self.step += 1
             bar.update()
-            if self.step % settings.validate_every == 0 or self.step == settings.steps:
+            if self.step % settings.validate_every == 0 or self.step == end:
                 self.seconds += time.monotonic() - began
                 figures = self.validate({k: v.item() for k, v in losses.items()})
                 self.save()
@@ -178,6 +183,20 @@ class Trainer:
         bar.close()
         batches.close()  # type: ignore[attr-defined]
         return figures
+
+    def export(self, folder: Path) -> str:
+        """Fit the tables to the averaged networks and write the model; returns its id.
+
+        Raises
+        ------
+        InputError
+            The networks are not of the shipped family.
+        """
+        networks = copy.deepcopy(self.average).cpu()
+        if not isinstance(networks, RVQVAE):
+            raise InputError("only models of the rvq family have a bitstream to export")
+        steps = f"{self.config.name}, {self.step} steps, {self.seconds / 3600:.2f} h on {self.device.type}"
+        return export_model(networks, self.sampler, folder, steps, ExportSettings())
 
     def validate(self, losses: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights and append a row to the log."""
@@ -198,6 +217,15 @@ class Trainer:
             writer.writerows(rows)
         plot(rows, self.folder / "log.png")
         return figures
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is available; use --device cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}: cpu or cuda") from error
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:

@@ -51,6 +51,11 @@ class Objective:
         self.model = model
         self.config = config
 
+    def encode_tokens(self, components: Tensor) -> Tensor:
+        """Components [B, bands, H, W] -> token vectors [B, D, H/16, W/16]."""
+        out: Tensor = self.model.token_encoder(self.model.analysis(components))
+        return out
+
     def tokens(
         self, latents: Tensor, *, quantise: bool, drop: bool
     ) -> tuple[Tensor, Tensor, Tensor]:

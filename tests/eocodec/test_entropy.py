@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError
 
+from .range_reader import RangeReader, table, uniform
+
 
 @given(
     st.lists(st.integers(1, 2**20), min_size=1, max_size=40),
@@ -42,3 +44,20 @@ def test_coded_size_is_close_to_the_entropy() -> None:
 def test_data_that_is_not_whole_words_is_refused() -> None:
     with pytest.raises(FormatError, match="32-bit"):
         SymbolDecoder(b"12345")
+
+
+def test_bytes_are_those_of_the_specification() -> None:
+    rng = np.random.default_rng(3)
+    tables = [rng.integers(1, 2 ** int(rng.integers(1, 23)), rng.integers(2, 40)) for _ in range(60)]
+    runs = [rng.choice(len(t), 40, p=t / t.sum()) for t in tables]
+    sizes = rng.integers(2, 5000, 200)
+    values = rng.integers(0, sizes)
+    encoder = SymbolEncoder()
+    for counts, symbols in zip(tables, runs, strict=True):
+        encoder.encode(symbols, counts)
+    encoder.encode_uniform(values, sizes)
+    reader = RangeReader(encoder.finish())
+    for counts, symbols in zip(tables, runs, strict=True):
+        cumulative = table(counts.tolist())
+        assert [reader.take(cumulative) for _ in symbols] == symbols.tolist()
+    assert [reader.take(uniform(size)) for size in sizes.tolist()] == values.tolist()

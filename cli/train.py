@@ -1,0 +1,63 @@
+"""`eocodec train`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.argument("config")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of scenes with an index.json (splits train and val).",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the run: checkpoint, log.csv, log.png. One that has a checkpoint is resumed.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads; all by default.")
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="At the end, fit the tables and write the model (weights and card) into this folder.",
+)
+def command(
+    config: str,
+    data: Path,
+    out: Path,
+    steps: int | None,
+    device: str,
+    threads: int | None,
+    export_to: Path | None,
+) -> None:
+    """Train the networks of CONFIG, a TOML file or the name of a shipped configuration.
+
+    \b
+    eocodec train s2-rvq --data scenes --out runs/s2 --export runs/s2/model
+    eocodec train d34-reference --data scenes --out runs/d34 --device cuda
+    """
+    import torch
+
+    from eocodec.training.config import load_config
+    from eocodec.training.loop import Trainer
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = load_config(config)
+    if steps is not None:
+        settings = replace(settings, optimiser=replace(settings.optimiser, steps=steps))
+    trainer = Trainer(settings, data, out, device)
+    for name, value in trainer.run().items():
+        click.echo(f"{name:16} {value:.4f}")
+    if export_to is not None:
+        click.echo(f"model {trainer.export(export_to)} written to {export_to}")

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from eocodec.codec_models import find_card
+from eocodec.errors import ModelError
+from eocodec.integer import EXACT_LIMIT, IntegerConv, pixel_shuffle2
+from eocodec.model import load_model
+from eocodec.training.export import quantise_conv
+
+
+def random_conv(kernel: int, seed: int = 0) -> IntegerConv:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-127, 128, (8, 12, kernel, kernel)).astype(np.int8)
+    bias = rng.integers(-5000, 5000, 8).astype(np.int32)
+    return IntegerConv(weight, bias, rng.uniform(1e-4, 1e-2, 8).astype(np.float32), 0, 255)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_integer_convolution_equals_exact_arithmetic(kernel: int) -> None:
+    layer = random_conv(kernel)
+    x = np.random.default_rng(1).integers(0, 256, (12, 9, 7))
+    exact = F.conv2d(
+        torch.as_tensor(x, dtype=torch.float64)[None],
+        torch.as_tensor(layer.weight, dtype=torch.float64),
+        torch.as_tensor(layer.bias, dtype=torch.float64),
+        padding=kernel // 2,
+    )[0].numpy()
+    scaled = exact.astype(np.float32) * layer.multiplier[:, None, None]
+    assert np.array_equal(layer(x.astype(np.float32)), np.clip(np.rint(scaled), 0, 255))
+
+
+def test_convolution_that_could_leave_the_exact_range_is_refused() -> None:
+    layer = random_conv(3)
+    limit = EXACT_LIMIT // (9 * 12)
+    with pytest.raises(ModelError, match=r"2\*\*24"):
+        layer.check(limit)
+    assert layer.check(255) == 255
+
+
+def test_quantised_convolution_is_close_to_the_float_one() -> None:
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 0.1, (8, 12, 3, 3)).astype(np.float32)
+    bias = rng.normal(0, 0.1, 8).astype(np.float32)
+    x = rng.integers(0, 256, (12, 10, 10)).astype(np.float32)
+    layer = quantise_conv(weight, bias, 0.01, 0.05, 255, -1000, 1000)
+    exact = F.conv2d(
+        torch.from_numpy(x)[None] * 0.01, torch.from_numpy(weight), torch.from_numpy(bias), padding=1
+    )[0].numpy()
+    assert np.abs(layer(x) * 0.05 - exact).max() < 0.05
+
+
+def test_pixel_shuffle_is_torchs() -> None:
+    x = np.arange(2 * 4 * 3 * 5, dtype=np.float32).reshape(8, 3, 5)
+    assert np.array_equal(pixel_shuffle2(x), F.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy())
+
+
+def test_shipped_networks_stay_in_the_exact_range() -> None:
+    model = load_model(find_card().id[:16])
+    model.scale.check()
+    model.context.check()
+    largest = max(layer.worst_sum(255) for layer in (model.scale.spatial, model.scale.expand))
+    assert 2**10 < largest < EXACT_LIMIT
