@@ -1,5 +1,6 @@
 # Everything runs in .venv, made on first use from nothing but Python (>= 3.11) and make.
 PYTHON ?= python3
+SCENES ?= ../shared/data/s2
 BIN := .venv/bin
 STAMP := .venv/.ready
 
@@ -34,7 +35,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.rate_distortion $(SCENES) --split test --out bench-out
 
 clean:
-	rm -rf .venv build dist demo-out
+	rm -rf .venv build dist demo-out bench-out

@@ -183,10 +183,12 @@ def _settings(
         target = Target(bits_per_sample=8 * first.dtype.itemsize / options.ratio)
     if target is None or parts[0].lossless:
         return options.settings, None
-    settings = replace(options.settings, nodata=first.nodata, layers=card.layers)
+    settings = replace(options.settings, nodata=first.nodata)
     if target.bits_per_sample is not None:
         target = _target_of_learned_part(parts, target.bits_per_sample)
-    point = choose_settings(_sample(parts[0]), target, settings, threads=options.threads)
+    point = choose_settings(
+        _sample(parts[0]), target, settings, most_layers=card.layers, threads=options.threads
+    )
     return replace(point.settings, nodata=options.settings.nodata), point
 
 

@@ -1,8 +1,9 @@
 """Finding the encoder settings that meet a requested error or size.
 
 The learned mode has two knobs: the number of layers, coarse, and the scale of the quantiser steps,
-continuous. One encoding of a few sampled tiles with all layers tells error and size of every prefix
-of layers; the prefix nearest to the request is then fine-tuned by bisection on the step scale.
+continuous. One encoding of a few sampled tiles tells error and size of every prefix of layers; the
+prefix nearest to the request is then fine-tuned by a bracketed secant search on the step scale, on
+which error and size depend nearly by a power law.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eocodec.errors import InputError
+from eocodec.formats.eoc.pool import thread_count
 from eocodec.mask import find_invalid
 from eocodec.payload import RVQ, parse_head
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 MAX_SAMPLED_TILES = 16
 STEP_SCALES = (0.25, 4.0)
-_TOLERANCE = 0.01
-_MAX_BISECTIONS = 8
+_TOLERANCE = 0.02
+_MAX_ENCODINGS = 6
+# d ln(error) and d ln(size) for a doubling of the steps, to begin with.
+_SLOPES = {"rmse": 0.55, "size": -0.55}
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,11 @@ class Target:
         """The number asked for."""
         return self.rmse if self.rmse is not None else self.bits_per_sample or 0.0
 
-    def of(self, point: Point) -> float:
-        """Return the figure of `point` that this target limits."""
-        return point.rmse if self.rmse is not None else point.bits_per_sample
-
-    def is_met(self, point: Point) -> bool:
-        """Tell whether `point` keeps within the target."""
-        return self.of(point) <= self.value
+    def excess(self, encoded: _Encoded, layers: int) -> float:
+        """Return ln(figure / target) of the first `layers`: at most 0 where the target is met."""
+        rmse = self.rmse is not None
+        figure = encoded.rmse(layers) if rmse else encoded.bits_per_sample(layers)
+        return math.log(max(figure, 1e-12) / self.value)
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,11 @@ class Point:
         Bits per pixel and band.
     rmse : float
         Root-mean-square error over their valid samples, in DN.
-    learned : bool
-        Whether the learned mode coded any of them, so that the settings matter.
     """
 
     settings: EncodeSettings
     bits_per_sample: float
     rmse: float
-    learned: bool = True
 
 
 def choose_settings(
@@ -90,9 +90,10 @@ def choose_settings(
     target: Target,
     settings: EncodeSettings,
     *,
+    most_layers: int,
     threads: int | None = None,
 ) -> Point:
-    """Find the cheapest settings that meet `target` on sampled tiles.
+    """Find settings that meet `target` closely on sampled tiles.
 
     Parameters
     ----------
@@ -101,9 +102,11 @@ def choose_settings(
     target : Target
         The error or size asked for.
     settings : EncodeSettings
-        Settings to start from; `layers` is the most that may be used.
+        Settings to start from.
+    most_layers : int
+        Layers that the model has.
     threads : int, optional
-        Tiles encoded at a time.
+        Tiles encoded at a time; the process's cores, at most 8, by default.
 
     Returns
     -------
@@ -118,109 +121,135 @@ def choose_settings(
     sample = [tile for tile, _ in zip(tiles, range(MAX_SAMPLED_TILES), strict=False)]
     if not sample:
         raise InputError("there are no samples to find the quality on")
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        encode = partial(_Encoded, sample, pool)
+        encoded = encode(settings)
+        if not encoded.learned:
+            return _met_or_raise(encoded, 1, target)
+        # The default quality is quick to encode and mostly enough to start from.
+        finest = len(encoded)
+        coarse_enough = (target.excess(encoded, finest) <= 0) == (target.rmse is not None)
+        if not coarse_enough and finest < most_layers:
+            encoded = encode(replace(settings, layers=most_layers))
+        return _refined(encode, encoded, _nearest_prefix(encoded, target), target)
 
-        def measure(candidate: EncodeSettings) -> list[Point]:
-            curves = pool.map(lambda tile: _tile_curve(tile, candidate), sample)
-            return _sum_curves(list(curves), candidate)
 
-        return _search(measure, target, settings)
-
-
-def _search(
-    measure: Callable[[EncodeSettings], list[Point]], target: Target, settings: EncodeSettings
-) -> Point:
-    prefixes = measure(settings)
-    if not prefixes[-1].learned:
-        return _or_raise(prefixes[-1], target)
-    start = min(prefixes, key=lambda point: abs(_log_distance(target, point)))
-    # A larger step is cheaper and coarser: towards a larger error, towards a smaller size.
-    coarser = target.is_met(start) == (target.rmse is not None)
-    met = [point for point in prefixes if target.is_met(point)]
-    best = _cheapest_or_finest(met, target)
-    low = math.log2(STEP_SCALES[0]) if not coarser else 0.0
-    high = math.log2(STEP_SCALES[1]) if coarser else 0.0
-    for _ in range(_MAX_BISECTIONS):
-        middle = (low + high) / 2
-        point = measure(replace(start.settings, step_scale=settings.step_scale * 2**middle))[-1]
-        if target.is_met(point):
-            best = _cheapest_or_finest([point, *([best] if best else [])], target)
-            if abs(_log_distance(target, point)) < _TOLERANCE:
-                break
-        if target.is_met(point) == (target.rmse is not None):
-            low = middle
+def _nearest_prefix(encoded: _Encoded, target: Target) -> int:
+    """Return the number of layers whose figure is nearest to the target."""
+    below, above = 1, len(encoded)
+    finer_meets = target.rmse is not None
+    # Errors fall and sizes grow with every layer, so a binary search finds the two neighbours.
+    while above - below > 1:
+        middle = (below + above) // 2
+        if (target.excess(encoded, middle) <= 0) == finer_meets:
+            above = middle
         else:
-            high = middle
-    return best or _or_raise(point, target)
+            below = middle
+    return min((below, above), key=lambda layers: abs(target.excess(encoded, layers)))
 
 
-def _cheapest_or_finest(points: Sequence[Point], target: Target) -> Point | None:
-    """Return, of points that meet the target, the one that uses it up best."""
-    return max(points, key=target.of, default=None)
+def _refined(
+    encode: Callable[[EncodeSettings], _Encoded], encoded: _Encoded, layers: int, target: Target
+) -> Point:
+    """Search the step scale, as its logarithm to base 2, for the given number of layers."""
+    base = replace(encoded.settings, layers=layers)
+    low, high = (math.log2(scale) for scale in STEP_SCALES)
+    slope = _SLOPES["rmse" if target.rmse is not None else "size"]
+    at, excess = 0.0, target.excess(encoded, layers)
+    best: tuple[float, Point] | None = None
+    for tries in range(_MAX_ENCODINGS + 1):
+        if excess <= 0 and (best is None or excess > best[0]):
+            best = excess, encoded.point(layers)
+        if -_TOLERANCE <= excess <= 0 or tries == _MAX_ENCODINGS:
+            break
+        # A larger step has a larger error and a smaller size.
+        if (excess > 0) == (slope > 0):
+            high = min(high, at)
+        else:
+            low = max(low, at)
+        # Aims a little within the target, further after each try.
+        following = at - (excess + _TOLERANCE / 2 * (1 + tries / 2)) / slope
+        if not low < following < high:
+            bound = low if following <= low else high
+            # An outer bound may itself be tried; between two tries their middle is.
+            following = bound if bound in map(math.log2, STEP_SCALES) else (low + high) / 2
+        if abs(following - at) < 1e-3:
+            break
+        scale = base.step_scale * 2**following
+        encoded = encode(replace(base, step_scale=scale))
+        layers = min(layers, len(encoded))
+        before, excess = excess, target.excess(encoded, layers)
+        measured = (excess - before) / (following - at)
+        if measured * slope > 0:
+            slope = measured
+        at = following
+    return best[1] if best is not None else _met_or_raise(encoded, layers, target)
 
 
-def _or_raise(point: Point, target: Target) -> Point:
-    if target.is_met(point):
+def _met_or_raise(encoded: _Encoded, layers: int, target: Target) -> Point:
+    point = encoded.point(layers)
+    if target.excess(encoded, layers) <= 0:
         return point
     if target.rmse is not None:
         raise InputError(
-            f"an RMSE of {target.rmse:g} DN is below what the model reaches ({point.rmse:.3g}); "
-            "ask for a larger error or use lossless compression"
+            f"an RMSE of {target.rmse:g} DN is below what the model reaches "
+            f"(about {point.rmse:.3g}); ask for a larger error or use lossless compression"
         )
-    why = "" if point.learned else " (no model applies to this raster, it is coded without loss)"
+    why = "" if encoded.learned else " (no model applies to this raster, it is coded without loss)"
     raise InputError(
         f"{target.value:.4g} bits per pixel and band are below what is reached{why}: "
         f"about {point.bits_per_sample:.4g}; ask for a larger size"
     )
 
 
-def _log_distance(target: Target, point: Point) -> float:
-    return math.log(max(target.of(point), 1e-12) / target.value)
+class _Encoded:
+    """Sampled tiles encoded with some settings; errors are measured when they are asked for."""
 
+    def __init__(
+        self,
+        sample: Sequence[NDArray[Any]],
+        pool: ThreadPoolExecutor,
+        settings: EncodeSettings,
+    ) -> None:
+        self.settings = settings
+        self._sample, self._pool = sample, pool
+        self._payloads = list(pool.map(lambda tile: encode_tile(tile, settings), sample))
+        self._heads = [parse_head(payload) for payload in self._payloads]
+        self._rmse: dict[int, float] = {}
 
-@dataclass(frozen=True)
-class _TileCurve:
-    """Bytes and squared error of every prefix of one tile's layers."""
+    def __len__(self) -> int:
+        return max(len(head.layer_ends) for head in self._heads)
 
-    sizes: list[int]
-    squares: list[float]
-    valid: int
-    samples: int
-    learned: bool
+    @property
+    def learned(self) -> bool:
+        """Whether the learned mode coded any tile, so that the settings matter."""
+        return any(head.mode == RVQ for head in self._heads)
 
+    def bits_per_sample(self, layers: int) -> float:
+        """Bits per pixel and band of the first `layers`; a tile with fewer counts whole."""
+        ends = (head.layer_ends for head in self._heads)
+        size = sum(end[min(layers, len(end)) - 1] for end in ends)
+        return 8 * size / sum(tile.size for tile in self._sample)
 
-def _tile_curve(pixels: NDArray[Any], settings: EncodeSettings) -> _TileCurve:
-    payload = encode_tile(pixels, settings)
-    head = parse_head(payload)
-    invalid = find_invalid(pixels, settings.nodata)
-    valid = np.ones(pixels.shape, bool) if invalid is None else ~invalid
-    original = pixels[valid].astype(np.float64)
-    learned = head.mode == RVQ
-    squares = []
-    for layers in range(1, len(head.layer_ends) + 1):
-        if learned:
-            decoded = decode_tile(payload, layers)[valid].astype(np.float64)
-            squares.append(float(np.square(decoded - original).sum()))
-        else:
-            squares.append(0.0)
-    return _TileCurve(list(head.layer_ends), squares, original.size, pixels.size, learned)
+    def rmse(self, layers: int) -> float:
+        """Root-mean-square error of the first `layers` over the valid samples."""
+        if layers not in self._rmse:
+            sums = list(self._pool.map(partial(self._squares, layers), range(len(self._sample))))
+            valid = sum(count for _, count in sums)
+            self._rmse[layers] = math.sqrt(sum(total for total, _ in sums) / max(valid, 1))
+        return self._rmse[layers]
 
+    def point(self, layers: int) -> Point:
+        """Return rate and error of the first `layers`, and the settings that give them."""
+        chosen = replace(self.settings, layers=layers) if self.learned else self.settings
+        return Point(chosen, self.bits_per_sample(layers), self.rmse(layers))
 
-def _sum_curves(curves: Sequence[_TileCurve], settings: EncodeSettings) -> list[Point]:
-    samples = sum(curve.samples for curve in curves)
-    valid = sum(curve.valid for curve in curves)
-    points = []
-    depth = max(len(curve.sizes) for curve in curves)
-    for layers in range(1, depth + 1):
-        # A tile with fewer layers (constant, lossless) is complete with all it has.
-        size = sum(curve.sizes[min(layers, len(curve.sizes)) - 1] for curve in curves)
-        squares = sum(curve.squares[min(layers, len(curve.squares)) - 1] for curve in curves)
-        points.append(
-            Point(
-                settings=replace(settings, layers=layers) if depth > 1 else settings,
-                bits_per_sample=8 * size / samples,
-                rmse=math.sqrt(squares / max(valid, 1)),
-                learned=any(curve.learned for curve in curves),
-            )
-        )
-    return points
+    def _squares(self, layers: int, number: int) -> tuple[float, int]:
+        pixels, head = self._sample[number], self._heads[number]
+        invalid = find_invalid(pixels, self.settings.nodata)
+        valid = np.ones(pixels.shape, bool) if invalid is None else ~invalid
+        if head.mode != RVQ:
+            return 0.0, int(np.count_nonzero(valid))
+        error = decode_tile(self._payloads[number], layers)[valid].astype(np.float64)
+        error -= pixels[valid]
+        return float(np.square(error).sum()), error.size
