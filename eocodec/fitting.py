@@ -11,15 +11,16 @@ from scipy.optimize import nnls
 
 from eocodec.interlace import (
     MAX_REFERENCES,
+    MAX_WEIGHT,
     SCALE_WEIGHTS,
     SPATIAL_WEIGHTS,
     WEIGHT_BITS,
     PassContext,
 )
+from eocodec.planes import NARROW_TOP
 
 Float64Array = npt.NDArray[np.float64]
 
-MAX_WEIGHT = 32767
 _MAX_SCALE_WEIGHT = 2047
 _FIT_SAMPLES = 4096
 _CORRELATION_SAMPLES = 8192
@@ -197,7 +198,7 @@ def _fits_word(spatial: tuple[int, ...], spectral: tuple[int, ...], tops: Sequen
     """Whether the prediction's sum stays inside its word and the weights inside theirs."""
     if max(map(abs, (*spatial, *spectral)), default=0) > MAX_WEIGHT:
         return False
-    word = 62 if max(tops) > 0xFFFF else 30
+    word = 62 if max(tops) > NARROW_TOP else 30
     reach = 4 * tops[0] * (sum(map(abs, spatial)) + abs((1 << WEIGHT_BITS) - sum(spatial)))
     reach += sum(4 * abs(weight) * top for weight, top in zip(spectral, tops[1:], strict=True))
     return reach < 1 << word

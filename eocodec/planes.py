@@ -19,6 +19,8 @@ from eocodec.errors import FormatError
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+# Planes up to this value are coded in 32-bit words.
+NARROW_TOP = 0xFFFF
 # Ranks pay when they save this many bits a sample and several times the bits of their list.
 _WORTHWHILE_GAP_BITS = 0.3
 _RANK_COST_FACTOR = 4.0

@@ -9,7 +9,6 @@ the decoder repeats is integer arithmetic only. SPEC.md, "Predictive layer", is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ import numpy.typing as npt
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, UnsupportedError
 from eocodec.fitting import (
-    MAX_WEIGHT,
     copies_pay,
     fit_prediction,
     fit_scales,
@@ -27,7 +25,6 @@ from eocodec.fitting import (
 )
 from eocodec.integers import IntegerReader, pack_integers, unpack_integers
 from eocodec.interlace import (
-    MAX_REFERENCES,
     PASSES,
     SCALE_WEIGHTS,
     CodedPlane,
@@ -42,14 +39,14 @@ from eocodec.interlace import (
 )
 from eocodec.payload import Buffer, ByteReader, put_varint
 from eocodec.planes import (
+    NARROW_TOP,
     Plane,
     analyse_plane,
     band_from_keys,
     band_keys,
-    checked_plane,
-    key_bits,
     planes_per_band,
 )
+from eocodec.predictive_side import PlaneSide, parse_plane, side_integers
 from eocodec.repeats import find_repeats, parse_repeats
 from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass
 
@@ -58,26 +55,10 @@ BoolArray = npt.NDArray[np.bool_]
 PassStep = Callable[[int, Shape, PassContext], tuple[IntArray, IntArray]]
 
 SCHEME = 1
-_NARROW_TOP = 0xFFFF
 _MAX_GAPS = 1 << 16
 _MAX_SIDE_PER_PLANE = 4096
 _MAX_TABLE_INTEGERS = 8192
 _LARGE_TILE = 1 << 17
-
-# Kinds of pass parameters: (spatial weights, spectral weights sent, all context weights sent);
-# as many again when copies are on.
-_KINDS = ((0, False, False), (0, True, False), (7, True, True), (11, True, True))
-
-
-@dataclass(frozen=True)
-class _PlaneSide:
-    """Side information of one plane, in coding order."""
-
-    index: int
-    plane: Plane
-    references: tuple[int, ...]
-    base: int
-    passes: dict[tuple[int, Shape], PassParameters]
 
 
 def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None) -> bytes:
@@ -109,12 +90,12 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
             planes.append(plane)
             values.append(value)
             valids.append(valid)
-    wide = max(plane.top for plane in planes) > _NARROW_TOP
+    wide = max(plane.top for plane in planes) > NARROW_TOP
     work = np.dtype(np.int64 if wide else np.int32)
     values = [value.astype(work) for value in values]
     scheme = ClassScheme(2 if pixels.size * per_band >= _LARGE_TILE else 1, wide)
     coded: dict[int, CodedPlane] = {}
-    sides: list[_PlaneSide] = []
+    sides: list[PlaneSide] = []
     passes: list[SortedPass] = []
     for index, references in order_planes(values):
         tops = [planes[shown].top for shown in (index, *references)]
@@ -123,12 +104,12 @@ def encode_predictive(pixels: npt.NDArray[Any], invalid: BoolArray | None = None
         if planes[index].top:
             shown = [coded[reference] for reference in references]
             coded[index] = _walk(values[index].shape, base, shown, encoder.step, work)[0]
-        sides.append(_PlaneSide(index, planes[index], references, base, encoder.parameters))
+        sides.append(PlaneSide(index, planes[index], references, base, encoder.parameters))
         passes += encoder.passes
     model = ResidualModel.fit(scheme, passes)
     side = [*repeats.side_integers(), scheme.octave_bits, int(wide)]
     for plane_side in sides:
-        side += _side_integers(plane_side, values[0].shape)
+        side += side_integers(plane_side, values[0].shape)
     packed = pack_integers(side + model.side_integers())
     stream = SymbolEncoder()
     for ordered in passes:
@@ -166,9 +147,9 @@ def decode_predictive(
     octave_bits, wide = side.take(1, 2), bool(side.take(0, 1))
     work = np.dtype(np.int64 if wide else np.int32)
     scheme = ClassScheme(octave_bits, wide)
-    plane_sides: list[_PlaneSide] = []
+    plane_sides: list[PlaneSide] = []
     for _ in range(number):
-        plane_sides.append(_parse_plane(side, plane_sides, number, (height, width), dtype, wide))
+        plane_sides.append(parse_plane(side, plane_sides, number, (height, width), dtype, wide))
     model = ResidualModel.parse(scheme, side)
     side.finish()
     stream = SymbolDecoder(reader.take(len(reader.view) - reader.pos))
@@ -278,7 +259,7 @@ class _PlaneDecoder:
 
     def __init__(
         self,
-        side: _PlaneSide,
+        side: PlaneSide,
         valid: BoolArray | None,
         model: ResidualModel,
         stream: SymbolDecoder,
@@ -311,72 +292,3 @@ class _PlaneDecoder:
         if int(values.min()) < 0 or int(values.max()) > top:
             raise FormatError("predictive layer decodes to a sample out of range")
         return values, residual
-
-
-def _side_integers(side: _PlaneSide, shape: Shape) -> list[int]:
-    gaps = side.plane.gaps
-    out = [side.index, side.plane.low, side.plane.top, int(gaps is not None)]
-    if gaps is not None:
-        out += [int(gap) - 1 for gap in gaps]
-    if not side.plane.top:
-        return out
-    out += [side.base, len(side.references), *side.references]
-    for key in _pass_keys(shape):
-        parameters = side.passes[key]
-        kind = 3 if len(parameters.spatial) == _KINDS[3][0] else 2 if parameters.spatial else 0
-        if kind == 0 and any(parameters.spectral):
-            kind = 1
-        out.append(kind + len(_KINDS) * parameters.copies)
-        out += parameters.spatial
-        out += parameters.spectral if _KINDS[kind][1] else ()
-        out += parameters.scales if _KINDS[kind][2] else parameters.scales[:1]
-    return out
-
-
-def _pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
-    """Return (level, phase) of every pass with samples, in coding order."""
-    shapes = level_shapes(*shape)
-    return [
-        (level, phase)
-        for level in range(len(shapes) - 2, -1, -1)
-        for phase in PASSES
-        if 0 not in phase_shape(shapes[level], phase)
-    ]
-
-
-def _parse_plane(
-    side: IntegerReader,
-    earlier: list[_PlaneSide],
-    number: int,
-    shape: Shape,
-    dtype: np.dtype[Any],
-    wide: bool,
-) -> _PlaneSide:
-    index = side.take(0, number - 1)
-    if any(plane.index == index for plane in earlier):
-        raise FormatError(f"predictive layer codes plane {index} twice")
-    low = side.take(0, (1 << 32) - 1)
-    top = side.take(0, (1 << 32) - 1 if wide else _NARROW_TOP)
-    gaps = None
-    if side.take(0, 1):
-        gaps = np.array(side.take_many(top), np.int64) + 1
-    plane = checked_plane(low, top, gaps, key_bits(dtype))
-    if not top:
-        return _PlaneSide(index, plane, (), 0, {})
-    base = side.take(0, top)
-    references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
-    known = {plane.index for plane in earlier if plane.plane.top}
-    if len(set(references)) < len(references) or not known.issuperset(references):
-        raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
-    passes = {}
-    for key in _pass_keys(shape):
-        copies, kind = divmod(side.take(0, 2 * len(_KINDS) - 1), len(_KINDS))
-        spatial_count, has_spectral, has_scales = _KINDS[kind]
-        spatial = side.take_many(spatial_count)
-        spectral = side.take_many(len(references)) if has_spectral else [0] * len(references)
-        scales = [side.take(0, 1 << 30)]
-        scales += side.take_many(SCALE_WEIGHTS - 1) if has_scales else [0] * (SCALE_WEIGHTS - 1)
-        if max(map(abs, [*spatial, *spectral, *scales[1:]])) > MAX_WEIGHT:
-            raise FormatError("predictive layer has a weight out of range")
-        passes[key] = PassParameters(tuple(spatial), tuple(spectral), tuple(scales), bool(copies))
-    return _PlaneSide(index, plane, references, base, passes)

@@ -8,7 +8,6 @@ classes send their low bits plainly. SPEC.md, "Residual classes and tables", is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError
 from eocodec.integers import IntegerReader
+from eocodec.residual_tables import KNOTS, MAX_LEVEL, Table, build_table, fit_table
 
 IntArray = npt.NDArray[Any]
 
@@ -26,10 +26,6 @@ _LOWEST_OCTAVE = 3
 _PLAIN_FROM_OCTAVE = 11
 _CHUNK_BITS = 12
 
-KNOTS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
-_MAX_LEVEL = 160
-# round(2**20 * 2**(-i/8))
-_EIGHTHS = (1048576, 961548, 881744, 808563, 741455, 679917, 623487, 571740)
 _DEFAULT_SLOPE = 189091  # round(256 * 64 * 8 * log2(e))
 
 
@@ -80,83 +76,6 @@ class ClassScheme:
         part = (1 << self.octave_bits) + (index & ((1 << self.octave_bits) - 1))
         scale = (part << octave) >> self.octave_bits
         return _DEFAULT_SLOPE // (scale >> max(0, octave - _PLAIN_FROM_OCTAVE))
-
-
-@dataclass(frozen=True)
-class Table:
-    """A symmetric table: symbol s is the value s - limit, and both ends are escapes.
-
-    Attributes
-    ----------
-    levels : tuple of int
-        Falling probabilities at `KNOTS`, in eighth-octaves below 1, then that of one escape; empty
-        for the default table of the class.
-    limit : int
-        Magnitude from which values escape.
-    counts : ndarray of float64, (2 limit + 1,)
-        Integer counts of the symbols.
-    """
-
-    levels: tuple[int, ...]
-    limit: int
-    counts: npt.NDArray[np.float64]
-
-
-def build_table(levels: tuple[int, ...], slope: int) -> Table:
-    """Return the table of sent `levels`, or with none the default one of a class's `slope`."""
-    if levels:
-        knots = KNOTS[: len(levels) - 1]
-        limit = knots[-1] + 1
-        falls = [levels[0]]
-        for left, right, first, last in zip(knots, knots[1:], levels, levels[1:], strict=False):
-            width = right - left
-            falls += [
-                (first * (width - step) + last * step) // width for step in range(1, width + 1)
-            ]
-        falls.append(levels[-1])
-    else:
-        limit = KNOTS[-1] + 1
-        while limit > 3 and (limit - 2) * slope >= _MAX_LEVEL << 6:
-            limit -= 1
-        falls = [min(_MAX_LEVEL, size * slope >> 6) for size in range(limit + 1)]
-    half = np.array([max(1, _EIGHTHS[fall & 7] >> (fall >> 3)) for fall in falls], np.float64)
-    return Table(levels, limit, np.concatenate([half[:0:-1], half]))
-
-
-def fit_table(values: IntArray, slope: int) -> Table:
-    """Return the table that codes `values` (one class, plain bits removed) well."""
-    default = build_table((), slope)
-    sizes = np.bincount(np.minimum(np.abs(values), KNOTS[-1] + 1), minlength=KNOTS[-1] + 2)
-    tails = sizes[::-1].cumsum()[::-1]
-    allowed = max(1.0, 0.0004 * len(values))
-    number = next(
-        n for n in range(2, len(KNOTS) + 1) if n == len(KNOTS) or tails[KNOTS[n - 1] + 1] <= allowed
-    )
-    knots = KNOTS[:number]
-    density = sizes.astype(np.float64)
-    density[1:] /= 2
-    edges = [0.0, *((left + right + 1) / 2 for left, right in pairwise(knots))]
-    edges.append(knots[-1] + 1.0)
-    cumulative = np.concatenate([[0.0], np.cumsum(density)])
-    bounds = np.interp(edges, np.arange(len(cumulative)), cumulative)
-    means = np.diff(bounds) / np.diff(edges)
-    parts = np.append(means, max(tails[knots[-1] + 1], 0.25) / 2)
-    parts = np.maximum(parts, 0.2 / np.append(np.diff(edges), 1.0) * 0.5)
-    falls = np.round(8 * np.log2(parts.max() / parts))
-    levels = tuple(int(fall) for fall in np.clip(falls, 0, _MAX_LEVEL))
-    sent = build_table(levels, slope)
-    if _cost(values, sent) + 5 * len(levels) + 4 < _cost(values, default) + 2:
-        return sent
-    return default
-
-
-def _cost(values: IntArray, table: Table) -> float:
-    """Return the bits that `values` take with `table`."""
-    symbols = np.clip(values, -table.limit, table.limit) + table.limit
-    bits = np.log2(table.counts.sum() / table.counts)
-    histogram = np.bincount(symbols, minlength=len(bits))
-    escaped = histogram[0] + histogram[-1]
-    return float(histogram @ bits) + 16.0 * float(escaped)
 
 
 @dataclass(frozen=True)
@@ -226,7 +145,7 @@ class ResidualModel:
                 raise FormatError(f"residual class {index} does not exist")
             steps = side.take_many(3 + side.take(0, len(KNOTS) - 2))
             levels = tuple(int(level) for level in np.cumsum(steps))
-            if min(levels) < 0 or max(levels) > _MAX_LEVEL:
+            if min(levels) < 0 or max(levels) > MAX_LEVEL:
                 raise FormatError("residual table has a level out of range")
             tables[index] = build_table(levels, 0)
         return cls(scheme, tables)

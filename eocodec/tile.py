@@ -16,6 +16,8 @@ from eocodec.predictive import decode_predictive, encode_predictive
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
+# With this share of samples equal to the one before, the lossless mode is tried as well.
+_REPETITIVE = 0.7
 # A mask helps the lossless mode when it costs fewer bits than this per invalid sample.
 _MASK_BITS = 2
 
@@ -73,7 +75,10 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
             return _assemble(wire.CONSTANT, pixels, [values], mask)
     maskable = invalid is None or mask is not None
     if not settings.lossless and maskable and _learned_mode_pays(pixels, invalid, settings):
-        return _encode_learned(pixels, mask, settings)
+        learned = _encode_learned(pixels, mask, settings)
+        if not _repetitive(pixels):
+            return learned
+        return min(learned, _encode_lossless(pixels, mask), key=len)
     return _encode_lossless(pixels, mask)
 
 
@@ -178,6 +183,13 @@ def _learned_mode_pays(
     from eocodec.rvq import rvq_applies
 
     return bool(rvq_applies(pixels, settings))
+
+
+def _repetitive(pixels: npt.NDArray[Any]) -> bool:
+    """Whether so many samples repeat their neighbour that the lossless mode may be the smaller."""
+    rows = pixels[:, :: max(1, pixels.shape[1] // 64)]
+    same = rows[:, :, 1:] == rows[:, :, :-1]
+    return bool(np.count_nonzero(same) >= _REPETITIVE * same.size)
 
 
 def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:

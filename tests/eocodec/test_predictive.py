@@ -17,7 +17,8 @@ from eocodec.errors import EocodecError, FormatError, UnsupportedError
 from eocodec.integers import IntegerReader, pack_integers, unpack_integers
 from eocodec.planes import analyse_plane, band_from_keys, band_keys
 from eocodec.predictive import decode_predictive, encode_predictive
-from eocodec.residuals import KNOTS, ClassScheme, build_table, fit_table
+from eocodec.residual_tables import KNOTS, build_table, fit_table
+from eocodec.residuals import ClassScheme
 
 
 def scene(shape: tuple[int, int, int], noise: float = 3.0, seed: int = 0) -> npt.NDArray[Any]:

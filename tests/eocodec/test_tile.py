@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eocodec.errors import ChecksumError, EocodecError, FormatError, InputError, TruncatedError
-from eocodec.payload import CONSTANT, DTYPES, PREDICTIVE, build_payload, parse_head
+from eocodec.payload import (
+    CONSTANT,
+    DTYPES,
+    PREDICTIVE,
+    RVQ,
+    build_payload,
+    parse_head,
+    pixel_crc32c,
+)
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile, verify_tile
 
 LOSSLESS = EncodeSettings(lossless=True)
@@ -172,3 +181,89 @@ def test_no_flipped_bit_goes_unnoticed(data: st.DataObject) -> None:
 def test_arbitrary_bytes_are_refused(noise: bytes) -> None:
     with pytest.raises(EocodecError):
         decode_tile(noise)
+
+
+def test_lossless_holes_are_exact_and_cost_less_than_their_samples() -> None:
+    pixels = smooth("uint16", (4, 96, 96)) + np.uint16(1000)
+    hollow = pixels.copy()
+    y, x = np.mgrid[:96, :96]
+    hollow[:, (y - 40) ** 2 + (x - 50) ** 2 < 900] = 0
+    payload = encode_tile(hollow, EncodeSettings(lossless=True, nodata=0))
+    assert_same_bits(decode_tile(payload), hollow)
+    assert len(payload) < 0.8 * len(encode_tile(pixels, LOSSLESS))
+    assert len(payload) < len(encode_tile(hollow, LOSSLESS))
+
+
+def test_scattered_nodata_needs_no_mask() -> None:
+    pixels = np.random.default_rng(0).integers(0, 3, (1, 64, 64), np.uint8)
+    payload = encode_tile(pixels, EncodeSettings(lossless=True, nodata=0))
+    assert parse_head(payload).mask is None
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+class ScaleByTen:
+    """Stands in for the learned mode: layer 1 holds multiples of ten, layer 2 the remainder."""
+
+    @staticmethod
+    def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
+        return len(pixels) == 10
+
+    @staticmethod
+    def encode_rvq(
+        pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None, settings: EncodeSettings
+    ) -> list[bytes]:
+        known = pixels if invalid is None else np.where(invalid, 7, pixels)
+        tens, ones = np.divmod(known.astype(np.int64), 10)
+        return [tens.tobytes(), ones.tobytes()]
+
+    @staticmethod
+    def decode_rvq(
+        bodies: list[memoryview], shape: tuple[int, int, int], dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
+        out = 10 * np.frombuffer(bodies[0], np.int64)
+        if len(bodies) > 1:
+            out = out + np.frombuffer(bodies[1], np.int64)
+        return out.reshape(shape).astype(dtype)
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "eocodec.rvq", ScaleByTen)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("learned")
+def test_learned_tile_keeps_invalid_samples_exact_at_every_layer() -> None:
+    pixels = smooth("float32", (10, 24, 24)).round()
+    pixels[:, 3:9, 4:7] = np.nan
+    pixels[2, 20:, :] = -9999
+    payload = encode_tile(pixels, EncodeSettings(nodata=-9999))
+    head = parse_head(payload)
+    assert (head.mode, len(head.layer_sizes), head.pixel_crc) == (RVQ, 2, None)
+    assert_same_bits(decode_tile(payload), pixels)
+    coarse = decode_tile(payload[: head.layer_ends[0]], layers=1)
+    invalid = np.isnan(pixels) | (pixels == -9999)
+    assert coarse[invalid].tobytes() == pixels[invalid].tobytes()
+    assert (coarse[~invalid] == pixels[~invalid] // 10 * 10).all()
+    verify_tile(payload)
+
+
+@pytest.mark.usefixtures("learned")
+def test_learned_tile_records_a_crc_of_what_it_decodes_to() -> None:
+    pixels = smooth("uint16", (10, 24, 24))
+    payload = encode_tile(pixels)
+    assert parse_head(payload).recorded_crc == pixel_crc32c(decode_tile(payload))
+
+
+@pytest.mark.usefixtures("learned")
+def test_repetitive_tile_takes_the_smaller_lossless_mode() -> None:
+    pixels = np.full((10, 64, 64), 5, np.uint16)
+    pixels[:, 30:, 12:] = 9
+    payload = encode_tile(pixels)
+    assert parse_head(payload).mode == PREDICTIVE
+    assert_same_bits(decode_tile(payload), pixels)
+
+
+@pytest.mark.usefixtures("learned")
+def test_tile_that_the_model_does_not_fit_is_predictive() -> None:
+    pixels = smooth("uint16", (3, 24, 24))
+    assert parse_head(encode_tile(pixels)).mode == PREDICTIVE
