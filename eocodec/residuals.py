@@ -169,11 +169,12 @@ class ResidualModel:
                 part = shifted >> shift
                 plains.append(shifted & ((1 << shift) - 1))
                 sizes.append(np.full(count, shift))
-            clipped = np.clip(part, -table.limit, table.limit)
-            encoder.encode(clipped + table.limit, table.counts)
-            escaped = np.abs(clipped) == table.limit
-            if escaped.any():
-                escapes.append(np.abs(part[escaped]).astype(np.int64) - table.limit)
+            if int(part.min()) <= -table.limit or int(part.max()) >= table.limit:
+                magnitudes = np.abs(part)
+                large = magnitudes[magnitudes >= table.limit].astype(np.int64)
+                escapes.append(large - table.limit)
+                part = np.clip(part, -table.limit, table.limit)
+            encoder.encode(part + table.limit, table.counts)
         if escapes:
             beyond = np.concatenate(escapes)
             if self.scheme.wide:
