@@ -112,8 +112,12 @@ def analyse_plane(keys: Int64Array, valid: BoolArray | None) -> tuple[Plane, Int
     cost = _RANK_COST_FACTOR * float(np.sum(2 + np.log2(gaps)))
     if saved < max(cost, _WORTHWHILE_GAP_BITS * used.size):
         return Plane(low, span), values
-    ranks = np.searchsorted(levels, np.clip(keys, low, high))
-    return Plane(low, len(levels) - 1, gaps), ranks.astype(np.int64)
+    plane = Plane(low, len(levels) - 1, gaps)
+    if span > NARROW_TOP:
+        return plane, np.minimum(np.searchsorted(levels, keys), plane.top).astype(np.int64)
+    ranks = np.zeros(span + 1, np.int64)
+    ranks[levels - low] = np.arange(len(levels))
+    return plane, ranks[values]
 
 
 def _distinct(used: Int64Array, low: int, span: int) -> tuple[Int64Array | None, Int64Array | None]:
