@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from eocodec.cli.output import STDOUT, refuse_existing
+from eocodec.cli.output import STDOUT, readable, refuse_existing
 from eocodec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def command(
     if target is not None and output is not None:
         raise click.UsageError(f"two outputs are named: {target} and -o {output}")
     path = _output(source, target or output)
-    readable: Any = sys.stdin.buffer if source == STDOUT else source
-    with eocodec.open(readable) as reader:
+    with eocodec.open(readable(source)) as reader:
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
         native_rasters = [
             raster for raster in rasters if any(band.native_factor == 2 for band in raster.bands)

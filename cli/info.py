@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from eocodec.cli.output import human_size
+from eocodec.cli.output import human_size, readable
 
 
 @click.command("info")
 @click.argument("source", metavar="FILE.eoc")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(source: str, as_json: bool) -> None:
-    """Show what an .eoc file holds; of the tiles only their index is read."""
+    """Show what an .eoc file (- for standard input) holds; of the tiles only their index is read."""
     import eocodec
 
-    with eocodec.open(source) as reader:
+    with eocodec.open(readable(source)) as reader:
         info = reader.info()
     if as_json:
         click.echo(json.dumps(info, indent=2, allow_nan=False, default=str))

@@ -36,6 +36,11 @@ def binary_stdout() -> Counted:
     return Counted(sys.stdout.buffer)
 
 
+def readable(source: str) -> str | BinaryIO:
+    """Return what to open for a source named on the command line: - is standard input."""
+    return sys.stdin.buffer if source == STDOUT else source
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise a usage error when `path` exists and must not be replaced."""
     if path.exists() and not overwrite:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from eocodec.cli.output import readable
 from eocodec.errors import EocodecError
 
 
@@ -22,7 +23,7 @@ def command(sources: tuple[str, ...], threads: int | None) -> None:
     damaged = 0
     for source in sources:
         try:
-            with eocodec.open(source) as reader:
+            with eocodec.open(readable(source)) as reader:
                 reader.validate(threads=threads)
                 tiles = sum(header.grid.tiles for header in reader.arrays)
                 click.echo(f"{source}: ok, {len(reader.arrays)} arrays, {tiles} tiles")

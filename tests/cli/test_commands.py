@@ -76,6 +76,8 @@ def test_standard_output_and_input_carry_a_container():
     assert "bpppb" in piped.stderr
     run("decompress", "-", "-o", "y.tif", stdin=piped.stdout_bytes)
     np.testing.assert_array_equal(pixels_of("y.tif"), pixels_of(SAMPLE))
+    assert "EPSG:32618" in run("info", "-", stdin=piped.stdout_bytes).stdout
+    assert "-: ok" in run("validate", "-", stdin=piped.stdout_bytes).stdout
 
 
 def test_existing_files_are_not_replaced_unasked(container):
