@@ -30,7 +30,8 @@ class Mask:
     Attributes
     ----------
     labels : ndarray of uint8, (C, H, W)
-        0 where valid, k where the sample is `fills[k - 1]`.
+        0 where valid, k where the sample is `fills[k - 1]`. A fill that no sample has is reserved: no
+        valid sample of a lossy tile decodes to it.
     fills : ndarray, (K,)
         Fill values in the tile's dtype, K at most `MAX_FILLS`.
     """
@@ -50,6 +51,50 @@ class Mask:
         table = np.concatenate([self.fills[:1], self.fills]).view(bits)
         out = np.where(self.labels != 0, table[self.labels], pixels.view(bits))
         return out.view(pixels.dtype)
+
+    def reserve(self, nodata: float | None) -> Mask:
+        """Return this mask with `nodata` among its fills, where the dtype can hold it."""
+        value = None if nodata is None else _as_dtype(nodata, self.fills.dtype)
+        if value is None or (self.fills == value).any() or len(self.fills) == MAX_FILLS:
+            return self
+        return Mask(self.labels, np.append(self.fills, value).astype(self.fills.dtype))
+
+    def keep_off_fills(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Move valid samples of `pixels` that equal a fill to the next value that is none (in place).
+
+        A lossy decoder may land on nodata by chance; the sample would read as invalid.
+        """
+        fills = np.unique(self.fills[np.isfinite(self.fills)])
+        for fill in fills:
+            hit = (pixels == fill) & (self.labels == 0)
+            if hit.any():
+                pixels[hit] = _next_free(fill, fills)
+        return pixels
+
+
+def empty_mask(
+    shape: tuple[int, int, int], nodata: float | None, dtype: np.dtype[Any]
+) -> Mask | None:
+    """Return a mask without invalid samples that reserves `nodata`; None where there is none to reserve."""
+    mask = Mask(np.zeros(shape, np.uint8), np.zeros(0, dtype)).reserve(nodata)
+    return mask if len(mask.fills) else None
+
+
+def _next_free(fill: Any, fills: npt.NDArray[Any]) -> Any:
+    """Return the value closest above `fill` that is in no fill, or below where there is none above."""
+    for direction in (1, -1):
+        value = fill
+        while value in fills:
+            if fills.dtype.kind == "f":
+                value = np.nextafter(value, fills.dtype.type(direction * np.inf))
+            else:
+                limits = np.iinfo(fills.dtype)
+                if int(value) == (limits.max if direction > 0 else limits.min):
+                    break
+                value = fills.dtype.type(int(value) + direction)
+        if value not in fills and np.isfinite(value):
+            return value
+    return fill
 
 
 def find_invalid(pixels: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_] | None:

@@ -86,7 +86,7 @@ class Model:
         with torch.inference_mode():
             size = None if step is None else torch.full((1, 1, 1, 1), step)
             out: Tensor = self.networks.synthesis(torch.from_numpy(latents)[None], size)
-        return out[0].numpy()  # type: ignore[no-any-return]
+        return out[0].numpy()
 
 
 def _integer_conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:

@@ -99,7 +99,8 @@ class Analysis(nn.Module):
         blocks = F.pixel_unshuffle(components, self.block)
         with torch.autocast(blocks.device.type, enabled=False):
             linear = F.conv2d(blocks, self.basis[:, :, None, None])
-        return linear + self.branch(blocks).float()
+        out: Tensor = linear + self.branch(blocks).float()
+        return out
 
 
 class Synthesis(nn.Module):

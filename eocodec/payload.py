@@ -139,8 +139,6 @@ class TileHead:
         Byte count and CRC-32C of each layer body, in stage order.
     size : int
         Bytes of the head, its own CRC included.
-    recorded_crc : int
-        The pixel CRC as written, binding or not (0 where the encoder wrote none).
     """
 
     mode: int
@@ -151,7 +149,6 @@ class TileHead:
     layer_sizes: tuple[int, ...]
     layer_crcs: tuple[int, ...]
     size: int
-    recorded_crc: int = 0
 
     @property
     def layer_ends(self) -> tuple[int, ...]:
@@ -170,8 +167,6 @@ def build_payload(
     layers: Sequence[Buffer],
     mask: bytes | None,
     pixel_crc: int | None,
-    *,
-    binding: bool = True,
 ) -> bytes:
     """Return the payload of one tile.
 
@@ -183,8 +178,6 @@ def build_payload(
         Layer bodies in stage order, 1 to `MAX_LAYERS`.
     pixel_crc : int or None
         CRC-32C of the decoded pixels; None writes 0, not binding.
-    binding : bool
-        Whether a decoder must reproduce `pixel_crc`.
 
     Raises
     ------
@@ -195,7 +188,7 @@ def build_payload(
         raise InputError(f"a tile has 1 to {MAX_LAYERS} layers, not {len(layers)}")
     if min(shape) < 1 or shape[0] * shape[1] * shape[2] > MAX_TILE_SAMPLES:
         raise InputError(f"tile shape {shape} is empty or above {MAX_TILE_SAMPLES} samples")
-    flags = _MASKED * (mask is not None) | _BINDING * (binding and pixel_crc is not None)
+    flags = _MASKED * (mask is not None) | _BINDING * (pixel_crc is not None)
     head = b"".join(
         [
             struct.pack("<BB", mode, dtype_code(dtype)),
@@ -222,7 +215,7 @@ def parse_head(buffer: Buffer) -> TileHead:
     code = reader.u8()
     shape = (reader.varint(), reader.varint(), reader.varint())
     flags = reader.u8()
-    recorded_crc = reader.u32()
+    crc = reader.u32()
     count = reader.u8()
     if count > MAX_LAYERS:
         raise LimitError(f"tile declares {count} layers; at most {MAX_LAYERS} are allowed")
@@ -246,10 +239,8 @@ def parse_head(buffer: Buffer) -> TileHead:
         raise LimitError(f"tile shape {shape} is above {MAX_TILE_SAMPLES} samples")
     if shape[0] > MAX_TILE_BANDS:
         raise LimitError(f"tile declares {shape[0]} bands; at most {MAX_TILE_BANDS} are allowed")
-    pixel_crc = recorded_crc if flags & _BINDING else None
-    return TileHead(
-        mode, DTYPES[code], shape, pixel_crc, mask, sizes, crcs, reader.pos, recorded_crc
-    )
+    pixel_crc = crc if flags & _BINDING else None
+    return TileHead(mode, DTYPES[code], shape, pixel_crc, mask, sizes, crcs, reader.pos)
 
 
 def layer_bodies(buffer: Buffer, head: TileHead, layers: int | None = None) -> list[memoryview]:

@@ -110,7 +110,8 @@ class StageTables:
     def bits(self) -> npt.NDArray[np.float64]:
         """Code lengths of the symbols."""
         share = self.counts / self.counts.sum(axis=-1, keepdims=True)
-        return -np.log2(share)
+        lengths: npt.NDArray[np.float64] = -np.log2(share)
+        return lengths
 
     def thresholds(
         self, context_class: int, state: int, weight: float
@@ -170,7 +171,8 @@ class StageTables:
     def symbols(self, integers: IntArray, previous: IntArray) -> IntArray:
         """Symbols that lead from the previous stage's integers to these."""
         sign = np.where(previous < 0, -1, 1).astype(np.int32)
-        return integers * sign - RATIO * np.abs(previous)
+        out: IntArray = integers * sign - RATIO * np.abs(previous)
+        return out
 
     def encode(self, integers: IntArray, previous: IntArray, runs: Runs) -> bytes:
         """Range-code the integers, run by run."""

@@ -60,9 +60,10 @@ class SpectralTransform:
 
     def inverse(self, components: FloatArray) -> FloatArray:
         """Components (C, H, W) back to bands (C, H, W)."""
-        forward = self.basis.astype(np.float32) / np.float32(BASIS_SCALE)
-        flat = forward @ components.reshape(len(self.mean), -1)
-        return (flat + self.mean[:, None]).reshape(components.shape)
+        forward: FloatArray = (self.basis / np.float32(BASIS_SCALE)).astype(np.float32)
+        flat: FloatArray = forward @ components.reshape(len(self.mean), -1)
+        flat += self.mean[:, None]
+        return flat.reshape(components.shape)
 
     def to_bytes(self) -> bytes:
         """Serialise: the means as little-endian float32, then the basis row by row as int8."""

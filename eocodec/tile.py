@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from eocodec import payload as wire
 from eocodec.errors import ChecksumError, FormatError, InputError
-from eocodec.mask import Mask, build_mask, decode_mask, encode_mask, find_invalid
+from eocodec.mask import (
+    Mask,
+    build_mask,
+    decode_mask,
+    empty_mask,
+    encode_mask,
+    find_invalid,
+)
 from eocodec.payload import Buffer, TileHead, build_payload, layer_bodies, parse_head, pixel_crc32c
 from eocodec.predictive import decode_predictive, encode_predictive
 
@@ -182,7 +189,7 @@ def _learned_mode_pays(
             return False
     from eocodec.rvq import rvq_applies
 
-    return bool(rvq_applies(pixels, settings))
+    return rvq_applies(pixels, settings)
 
 
 def _repetitive(pixels: npt.NDArray[Any]) -> bool:
@@ -204,15 +211,17 @@ def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:
 
 
 def _encode_learned(pixels: npt.NDArray[Any], mask: Mask | None, settings: EncodeSettings) -> bytes:
-    from eocodec.rvq import decode_rvq, encode_rvq
+    from eocodec.rvq import encode_rvq
 
-    bodies = encode_rvq(pixels, None if mask is None else mask.invalid, settings)
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
-    decoded = decode_rvq(bodies, shape, pixels.dtype)
-    if mask is not None:
-        decoded = mask.restore(decoded)
-    # The float decoder may differ in the last digit elsewhere, so its CRC does not bind.
-    return _assemble(wire.RVQ, decoded, bodies, mask, binding=False)
+    bodies = encode_rvq(pixels, None if mask is None else mask.invalid, settings)
+    if mask is None:
+        mask = empty_mask(shape, settings.nodata, pixels.dtype)
+    else:
+        mask = mask.reserve(settings.nodata)
+    section = None if mask is None else encode_mask(mask)
+    # The float decoder may differ in the last digit elsewhere: no CRC of its pixels can bind.
+    return build_payload(wire.RVQ, pixels.dtype, shape, bodies, section, None)
 
 
 def _assemble(
@@ -220,13 +229,11 @@ def _assemble(
     pixels: npt.NDArray[Any],
     bodies: list[bytes],
     mask: Mask | None,
-    *,
-    binding: bool = True,
 ) -> bytes:
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     section = None if mask is None else encode_mask(mask)
     crc = pixel_crc32c(pixels)
-    return build_payload(mode, pixels.dtype, shape, bodies, section, crc, binding=binding)
+    return build_payload(mode, pixels.dtype, shape, bodies, section, crc)
 
 
 def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]:
@@ -241,6 +248,8 @@ def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]
         from eocodec.rvq import decode_rvq
 
         pixels = decode_rvq(bodies, head.shape, dtype)
+        if mask is not None:
+            pixels = mask.keep_off_fills(pixels)
     return pixels if mask is None else mask.restore(pixels)
 
 

@@ -35,7 +35,8 @@ class TokenTables:
 
     def _context(self, stage: int, previous: IntArray) -> npt.NDArray[np.uint8]:
         """Clusters of the previous stage's indices (h, w)."""
-        return self.cluster[stage - 1][previous]
+        context: npt.NDArray[np.uint8] = self.cluster[stage - 1][previous]
+        return context
 
     def encode(self, stage: int, indices: IntArray, previous: IntArray | None) -> bytes:
         """Code the indices (h, w) of a stage; ``previous`` are those of the stage before."""

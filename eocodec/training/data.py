@@ -92,11 +92,12 @@ def smooth_field(rng: np.random.Generator, size: int) -> FloatArray:
     return np.maximum(field, 0)
 
 
-def augment(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
+def augment(crop: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Vary brightness, contrast, noise, haze and orientation of a crop (bands, size, size)."""
+    pixels = crop.astype(np.float64)
     bands, size = pixels.shape[0], pixels.shape[-1]
     gain = np.exp(np.clip(0.5 * rng.standard_normal(), -1.4, 1.4))
-    pixels = pixels * np.float32(gain) * np.exp(0.1 * rng.standard_normal((bands, 1, 1)))
+    pixels = pixels * gain * np.exp(0.1 * rng.standard_normal((bands, 1, 1)))
     if rng.random() < 0.15:  # clouds and haze: bright, smooth, with the texture of the crop dimmed
         cover = np.clip(smooth_field(rng, size), 0, 1)
         texture = 1 + 0.15 * smooth_field(rng, size) + 0.02 * rng.standard_normal((size, size))
@@ -106,7 +107,10 @@ def augment(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
         pixels = pixels + rng.uniform(0, 15) * rng.standard_normal(pixels.shape)
     if rng.random() < 0.5:
         pixels = pixels.transpose(0, 2, 1)
-    return pixels[:, :: rng.choice([1, -1]), :: rng.choice([1, -1])].astype(np.float32)
+    flipped: FloatArray = pixels[:, :: rng.choice([1, -1]), :: rng.choice([1, -1])].astype(
+        np.float32
+    )
+    return flipped
 
 
 class Sampler:

@@ -75,7 +75,7 @@ def collect_latents(
             vectors = networks.token_encoder(latents)
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, totals = networks.quantizer.quantise(flat)
-            mean = networks.mean(totals[-1].T.unflatten(1, vectors.shape[2:])[None])
+            mean = networks.mean(totals[-1].T.reshape(1, -1, *vectors.shape[2:]))
             index = indices.numpy().astype(np.int32).reshape(-1, *vectors.shape[2:])
             samples.append(LatentSample((latents - mean)[0].numpy(), scale(index), index))
     return samples
@@ -285,7 +285,8 @@ def count_symbols(
         counts[context_class, state] = np.maximum(1, np.rint(scaled)).astype(np.int32)
         if shift:
             continue
-        total = np.bincount(index[inside], offsets[start:stop][inside], minlength=2 * LIMIT + 1)
+        values = offsets[start:stop][inside].astype(np.float64)
+        total = np.bincount(index[inside], values, minlength=2 * LIMIT + 1).astype(np.float64)
         if state == 0:
             total = (total - total[::-1]) / 2
         mean = (total + 8 * prior) / (number[:-1] + 8)
@@ -333,7 +334,7 @@ def fit_pass(
             relative = [context(b, r) for b, r in zip(before, relative, strict=True)]
         classes = np.concatenate([class_of(r).ravel() for r in relative])
         previous = np.concatenate([b.ravel() for b in before])
-        units = flat / np.float32(stage_step(stage))
+        units = (flat / stage_step(stage)).astype(np.float32)
         runs = Runs.sort(classes, previous, FIRST_CLASS)
         fitted, chosen = fit_tables(units, previous, runs, LAMBDA, initial_tables(), rounds)
         tables.append(fitted)
@@ -406,7 +407,7 @@ def export_model(
             vectors = networks.token_encoder(networks.analysis(batch))
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, _ = networks.quantizer.quantise(flat)
-            calibration.append(indices.unflatten(1, (8, *vectors.shape[2:])))
+            calibration.append(indices.reshape(-1, 8, *vectors.shape[2:]))
     scale = integer_scale_network(networks.scale, codebooks, torch.cat(calibration, dim=1))
     scale.check()
     samples = collect_latents(networks, scale, sampler, list(settings.crops), settings.seed + 1)

@@ -114,7 +114,9 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
         except RuntimeError as error:
-            raise InputError(f"{self.checkpoint} belongs to another configuration: {error}") from error
+            raise InputError(
+                f"{self.checkpoint} belongs to another configuration: {error}"
+            ) from error
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]

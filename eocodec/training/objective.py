@@ -72,9 +72,9 @@ class Objective:
             some = torch.randint(1, quantizer.stages + 1, (samples,), device=latents.device)
             keep_all = torch.rand(samples, device=latents.device) < self.config.all_stages
             count = torch.where(keep_all, count, some)
-        totals = totals.unflatten(1, (samples, -1))
+        totals = totals.reshape(quantizer.stages, samples, -1, vectors.shape[1])
         chosen = totals[count - 1, torch.arange(samples, device=latents.device)]
-        chosen = chosen.unflatten(1, vectors.shape[2:]).movedim(-1, 1)
+        chosen = chosen.reshape(samples, *vectors.shape[2:], -1).movedim(-1, 1)
         return vectors + (chosen - vectors).detach(), vectors, indices
 
     def loss(self, components: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:

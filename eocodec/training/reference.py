@@ -117,10 +117,10 @@ class ReferenceObjective:
             flat = vectors.detach().movedim(1, -1).flatten(0, -2)
             indices, totals = model.quantizer.quantise(flat)
             count = torch.randint(0, config.stages, (samples,), device=pixels.device)
-            picked = totals.unflatten(1, (samples, -1))[
+            picked = totals.reshape(config.stages, samples, -1, config.channels)[
                 count, torch.arange(samples, device=pixels.device)
             ]
-            picked = picked.unflatten(1, vectors.shape[2:]).movedim(-1, 1)
+            picked = picked.reshape(samples, *vectors.shape[2:], -1).movedim(-1, 1)
             commitment = config.commitment * F.mse_loss(vectors, picked)
             chosen = vectors + (picked - vectors).detach()
             model.quantizer.update(flat, indices)
@@ -141,7 +141,7 @@ class ReferenceObjective:
             indices, totals = model.quantizer.quantise(flat)
             for stage, total in enumerate(totals):
                 counts[stage] += torch.bincount(indices[stage], minlength=config.codebook_size)
-                decoded = model.decoder(total.unflatten(0, (1, *vectors.shape[2:])).movedim(-1, 1))
+                decoded = model.decoder(total.reshape(1, *vectors.shape[2:], -1).movedim(-1, 1))
                 rmse = (decoded - pixels).square().mean().sqrt().item() * config.unit
                 name = f"rmse_stage{stage + 1}"
                 figures[name] = figures.get(name, 0) + rmse / len(tiles)

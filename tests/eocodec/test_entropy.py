@@ -48,7 +48,9 @@ def test_data_that_is_not_whole_words_is_refused() -> None:
 
 def test_bytes_are_those_of_the_specification() -> None:
     rng = np.random.default_rng(3)
-    tables = [rng.integers(1, 2 ** int(rng.integers(1, 23)), rng.integers(2, 40)) for _ in range(60)]
+    tables = [
+        rng.integers(1, 2 ** int(rng.integers(1, 23)), rng.integers(2, 40)) for _ in range(60)
+    ]
     runs = [rng.choice(len(t), 40, p=t / t.sum()) for t in tables]
     sizes = rng.integers(2, 5000, 200)
     values = rng.integers(0, sizes)

@@ -46,14 +46,19 @@ def test_quantised_convolution_is_close_to_the_float_one() -> None:
     x = rng.integers(0, 256, (12, 10, 10)).astype(np.float32)
     layer = quantise_conv(weight, bias, 0.01, 0.05, 255, -1000, 1000)
     exact = F.conv2d(
-        torch.from_numpy(x)[None] * 0.01, torch.from_numpy(weight), torch.from_numpy(bias), padding=1
+        torch.from_numpy(x)[None] * 0.01,
+        torch.from_numpy(weight),
+        torch.from_numpy(bias),
+        padding=1,
     )[0].numpy()
     assert np.abs(layer(x) * 0.05 - exact).max() < 0.05
 
 
 def test_pixel_shuffle_is_torchs() -> None:
     x = np.arange(2 * 4 * 3 * 5, dtype=np.float32).reshape(8, 3, 5)
-    assert np.array_equal(pixel_shuffle2(x), F.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy())
+    assert np.array_equal(
+        pixel_shuffle2(x), F.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy()
+    )
 
 
 def test_shipped_networks_stay_in_the_exact_range() -> None:

@@ -49,10 +49,10 @@ def test_crc32c_is_castagnoli() -> None:
 
 
 def test_head_round_trips_with_mask_and_layers() -> None:
-    payload = build_payload(RVQ, ">f4", (10, 512, 7), LAYERS, b"mask", 77, binding=False)
+    payload = build_payload(RVQ, ">f4", (10, 512, 7), LAYERS, b"mask", None)
     head = parse_head(payload)
     assert (head.mode, head.dtype, head.shape) == (RVQ, np.dtype("<f4"), (10, 512, 7))
-    assert (head.mask, head.pixel_crc, head.recorded_crc) == (b"mask", None, 77)
+    assert (head.mask, head.pixel_crc) == (b"mask", None)
     assert head.layer_sizes == (6, 0, 300)
     assert head.layer_ends == (head.size + 6, head.size + 6, len(payload))
     assert [bytes(body) for body in layer_bodies(payload, head)] == LAYERS

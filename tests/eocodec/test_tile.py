@@ -248,10 +248,19 @@ def test_learned_tile_keeps_invalid_samples_exact_at_every_layer() -> None:
 
 
 @pytest.mark.usefixtures("learned")
-def test_learned_tile_records_a_crc_of_what_it_decodes_to() -> None:
-    pixels = smooth("uint16", (10, 24, 24))
-    payload = encode_tile(pixels)
-    assert parse_head(payload).recorded_crc == pixel_crc32c(decode_tile(payload))
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("hole", [True, False])
+def test_valid_samples_never_decode_to_nodata(dtype: str, hole: bool) -> None:
+    pixels = smooth(dtype, (10, 24, 24)).round()
+    nodata = float(pixels[3, 5, 5] // 10 * 10)
+    pixels[pixels == nodata] += 1
+    if hole:
+        pixels[0, 0, 0] = nodata
+    payload = encode_tile(pixels, EncodeSettings(nodata=nodata))
+    assert parse_head(payload).mode == RVQ
+    coarse = decode_tile(payload, layers=1)
+    assert np.array_equal(coarse == nodata, pixels == nodata)
+    assert (pixels[~(pixels == nodata)] // 10 * 10 == nodata).any()
 
 
 @pytest.mark.usefixtures("learned")

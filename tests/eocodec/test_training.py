@@ -49,7 +49,13 @@ def tiny(family: str, steps: int) -> TrainingConfig:
         optimiser=OptimiserConfig(steps=steps, token_start=2, validate_every=3, warmup=2),
         batches=BatchConfig(sizes=((2, 64), (4, 32))),
         network=NetworkConfig(
-            latents=24, width=8, blocks=1, token_dim=4, token_width=8, token_stages=2, codebook_size=8
+            latents=24,
+            width=8,
+            blocks=1,
+            token_dim=4,
+            token_width=8,
+            token_stages=2,
+            codebook_size=8,
         ),
         reference=ReferenceConfig(channels=8, stages=3, codebook_size=16),
     )
