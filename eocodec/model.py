@@ -23,6 +23,7 @@ from eocodec.errors import ModelError
 from eocodec.integer import ContextNetwork, IntegerConv, ScaleNetwork
 from eocodec.networks import RVQVAE, NetworkConfig
 from eocodec.refinement import StageTables
+from eocodec.smooth import SmoothLatents
 from eocodec.tokens import TokenTables
 
 FloatArray = npt.NDArray[np.float32]
@@ -43,6 +44,8 @@ class Model:
     scale, context : ScaleNetwork, ContextNetwork
         Integer networks that choose the tables.
     tokens : TokenTables
+    smooth : SmoothLatents
+        Prediction within the first refinement stage.
     stages : tuple of StageTables
         One a refinement stage.
     """
@@ -52,6 +55,7 @@ class Model:
     scale: ScaleNetwork
     context: ContextNetwork
     tokens: TokenTables
+    smooth: SmoothLatents
     stages: tuple[StageTables, ...]
 
     @property
@@ -137,6 +141,9 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
             _integer_conv(tensors, "context.leave", -48, 48),
         )
         tokens = TokenTables(tensors["tokens.counts"], tensors["tokens.cluster"])
+        smooth = SmoothLatents(
+            tensors["smooth.channels"], tensors["smooth.weight"], tensors["smooth.offset"]
+        )
         first = json.loads(metadata["first_class"])
         stages = tuple(
             StageTables(counts, points, first)
@@ -150,7 +157,7 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
     context.check()
     for parameter in networks.parameters():
         parameter.requires_grad_(False)
-    return Model(card, networks.eval(), scale, context, tokens, stages)
+    return Model(card, networks.eval(), scale, context, tokens, smooth, stages)
 
 
 @lru_cache(maxsize=4)

@@ -174,9 +174,10 @@ class StageTables:
         out: IntArray = integers * sign - RATIO * np.abs(previous)
         return out
 
-    def encode(self, integers: IntArray, previous: IntArray, runs: Runs) -> bytes:
+    def encode(
+        self, coder: SymbolEncoder, integers: IntArray, previous: IntArray, runs: Runs
+    ) -> None:
         """Range-code the integers, run by run."""
-        coder = SymbolEncoder()
         symbols = self.symbols(integers, previous)[runs.order]
         for context_class, state, start, stop in runs.bounds:
             symbol = symbols[start:stop]
@@ -192,9 +193,8 @@ class StageTables:
             if escaped.any():
                 beyond = symbol[escaped]
                 coder.encode_unbounded(2 * (np.abs(beyond) - LIMIT - 1) + (beyond < 0))
-        return coder.finish()
 
-    def decode(self, data: bytes | memoryview, previous: IntArray, runs: Runs) -> IntArray:
+    def decode(self, coder: SymbolDecoder, previous: IntArray, runs: Runs) -> IntArray:
         """Inverse of :meth:`encode`.
 
         Raises
@@ -202,7 +202,6 @@ class StageTables:
         FormatError
             The bytes are invalid, or a value exceeds what a latent can be.
         """
-        coder = SymbolDecoder(data)
         out = RATIO * previous
         sorted_previous, sorted_out = previous[runs.order], out[runs.order]
         for context_class, state, start, stop in runs.bounds:

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.codec_models import find_card
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, InputError
+from eocodec.first_stage import decode_first_stage, encode_first_stage
 from eocodec.mask import fill_holes
 from eocodec.model import Model, load_model
 from eocodec.refinement import Runs, class_of, stage_scale, stage_step
@@ -145,25 +147,27 @@ def encode_rvq(
 def _encode_refinement(
     model: Model, latents: FloatArray, indices: npt.NDArray[np.int32], stages: int
 ) -> list[bytes]:
-    residual = (latents - model.mean(indices)).ravel()
-    log_scale = model.scale(indices)
-    integers = np.zeros(residual.shape, np.int32)
-    bodies = []
-    for stage, tables in enumerate(model.stages[:stages]):
+    residual = latents - model.mean(indices)
+    log_scale = model.smooth.lower(model.scale(indices))
+    coder = SymbolEncoder()
+    first = encode_first_stage(model.stages[0], model.smooth, residual, log_scale, LAMBDA, coder)
+    bodies = [coder.finish()]
+    units = (residual - first.prediction).ravel()
+    integers = first.integers.ravel()
+    for stage, tables in enumerate(model.stages[1:stages], 1):
         runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
         previous = integers
-        units = residual / np.float32(stage_step(stage))
-        integers = tables.quantise(units, previous, runs, LAMBDA)
-        bodies.append(tables.encode(integers, previous, runs))
+        integers = tables.quantise(units / np.float32(stage_step(stage)), previous, runs, LAMBDA)
+        coder = SymbolEncoder()
+        tables.encode(coder, integers, previous, runs)
+        bodies.append(coder.finish())
     return bodies
 
 
 def _runs(
     model: Model, stage: int, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
 ) -> Runs:
-    relative = stage_scale(log_scale, stage)
-    if stage:
-        relative = model.context(integers, relative)
+    relative = model.context(integers, stage_scale(log_scale, stage))
     return Runs.sort(class_of(relative).ravel(), integers.ravel(), model.stages[stage].first_class)
 
 
@@ -212,12 +216,15 @@ def _decode_refinement(
     model: Model, indices: npt.NDArray[np.int32], bodies: Sequence[bytes | memoryview]
 ) -> FloatArray:
     """Residual latents (L, h, w) in network units."""
-    log_scale = model.scale(indices)
-    integers = np.zeros(log_scale.size, np.int32)
-    for stage, body in enumerate(bodies):
+    log_scale = model.smooth.lower(model.scale(indices))
+    first = decode_first_stage(model.stages[0], model.smooth, log_scale, SymbolDecoder(bodies[0]))
+    if len(bodies) == 1:
+        return first.prediction + first.values
+    integers = first.integers.ravel()
+    for stage, body in enumerate(bodies[1:], 1):
         tables = model.stages[stage]
         runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
         previous = integers
-        integers = tables.decode(body, previous, runs)
-    values = tables.reconstruct(integers, previous, runs)
-    return values.reshape(log_scale.shape) * np.float32(stage_step(stage))
+        integers = tables.decode(SymbolDecoder(body), previous, runs)
+    values = tables.reconstruct(integers, previous, runs) * np.float32(stage_step(stage))
+    return first.prediction + values.reshape(log_scale.shape)

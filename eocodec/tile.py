@@ -215,10 +215,11 @@ def _encode_learned(pixels: npt.NDArray[Any], mask: Mask | None, settings: Encod
 
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     bodies = encode_rvq(pixels, None if mask is None else mask.invalid, settings)
-    if mask is None:
-        mask = empty_mask(shape, settings.nodata, pixels.dtype)
-    else:
-        mask = mask.reserve(settings.nodata)
+    mask = (
+        empty_mask(shape, settings.nodata, pixels.dtype)
+        if mask is None
+        else mask.reserve(settings.nodata)
+    )
     section = None if mask is None else encode_mask(mask)
     # The float decoder may differ in the last digit elsewhere: no CRC of its pixels can bind.
     return build_payload(wire.RVQ, pixels.dtype, shape, bodies, section, None)

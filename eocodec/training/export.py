@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from eocodec.bands import MODEL_BANDS
+from eocodec.first_stage import FirstStage, encode_first_stage
 from eocodec.integer import EXACT_LIMIT, ContextNetwork, IntegerConv, ScaleNetwork
 from eocodec.model import FLOAT_PARTS
 from eocodec.networks import RVQVAE, TokenDecoder, conv, zero_conv
@@ -41,12 +42,15 @@ from eocodec.refinement import (
     stage_step,
 )
 from eocodec.rvq import LAMBDA
+from eocodec.smooth import PASSES, SmoothLatents, neighbour_mean, passes
 from eocodec.tokens import CLUSTERS, TokenTables
 from eocodec.training.data import Sampler
 
 UNIT_LOG2 = float(np.log2(RATIO) / UNITS_PER_STAGE)
 """One unit of an integer log-scale, in log2."""
 FIRST_CLASS = 1
+SMOOTH_RATIO = 0.85
+"""A latent is smooth where prediction leaves at most this share of its energy."""
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -319,18 +323,74 @@ def fit_tokens(samples: list[LatentSample], codebooks: Tensor) -> TokenTables:
     return TokenTables(np.maximum(1, scaled).astype(np.int32), cluster)
 
 
-def fit_pass(
-    samples: list[LatentSample], stages: int, context: ContextNetwork | None, rounds: int
+def fit_smooth(samples: list[LatentSample]) -> SmoothLatents:
+    """Find the latents that their neighbours predict, by least squares over the samples."""
+    latents = len(samples[0].residual)
+    products, squares, energy = (np.zeros((PASSES, latents)) for _ in range(3))
+    for sample in samples:
+        _, height, width = sample.residual.shape
+        unit = np.maximum(np.square(sample.residual).mean(axis=(1, 2)), 1e-6)
+        for number, where in enumerate(passes(height, width)):
+            if number and where.rows.size:
+                target = sample.residual[:, where.rows, where.columns]
+                mean = neighbour_mean(sample.residual, where)
+                products[number] += (target * mean).sum(axis=1) / unit
+                squares[number] += (mean * mean).sum(axis=1) / unit
+                energy[number] += (target * target).sum(axis=1) / unit
+    weight = np.clip(products / np.maximum(squares, 1e-9), 0, 1.2)
+    left = energy - 2 * weight * products + weight**2 * squares
+    ratio = np.clip(left / np.maximum(energy, 1e-9), 0.02, 1)
+    useful = (ratio < SMOOTH_RATIO) & (energy > 0)
+    channels = np.flatnonzero(useful[-1])
+    offset = np.where(useful, np.rint(0.5 * np.log2(ratio) / UNIT_LOG2), 0)
+    return SmoothLatents(
+        channels.astype(np.int32),
+        np.where(useful, weight, 0)[:, channels].astype(np.float32),
+        offset[:, channels].astype(np.int32),
+    )
+
+
+def fit_first_stage(
+    samples: list[LatentSample], smooth: SmoothLatents, rounds: int
+) -> tuple[StageTables, list[FirstStage]]:
+    """Fit the tables of the first stage, predictions in the loop."""
+    tables = initial_tables()
+    relative = np.concatenate([stage_scale(s.log_scale, 0).ravel() for s in samples])
+    previous = np.zeros(relative.shape, np.int32)
+    runs = Runs.sort(class_of(relative), previous, FIRST_CLASS)
+    for _ in range(rounds):
+        coded = [
+            encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None)
+            for s in samples
+        ]
+        units = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
+        flat = np.concatenate([u.ravel() for u in units]) / np.float32(stage_step(0))
+        integers = np.concatenate([c.integers.ravel() for c in coded])
+        tables = count_symbols(tables, flat, integers, previous, runs)
+    coded = [
+        encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None) for s in samples
+    ]
+    return tables, coded
+
+
+def fit_later_stages(
+    samples: list[LatentSample],
+    before: list[IntArray],
+    stages: int,
+    context: ContextNetwork | None,
+    rounds: int,
 ) -> tuple[list[StageTables], list[list[IntArray]]]:
-    """Fit the tables of all stages in turn; returns them and the integers ``[stage][sample]``."""
+    """Fit the tables of stages 1 and up to samples whose residual is that of the first stage.
+
+    Returns the tables and the integers ``[stage][sample]``, both without the first stage.
+    """
     tables: list[StageTables] = []
     integers: list[list[IntArray]] = []
     flat = np.concatenate([s.residual.ravel() for s in samples])
     ends = np.cumsum([s.residual.size for s in samples])[:-1]
-    before = [np.zeros(s.residual.shape, np.int32) for s in samples]
-    for stage in tqdm(range(stages), desc="tables", disable=None):
+    for stage in tqdm(range(1, stages), desc="tables", disable=None):
         relative = [stage_scale(s.log_scale, stage) for s in samples]
-        if stage and context is not None:
+        if context is not None:
             relative = [context(b, r) for b, r in zip(before, relative, strict=True)]
         classes = np.concatenate([class_of(r).ravel() for r in relative])
         previous = np.concatenate([b.ravel() for b in before])
@@ -346,18 +406,25 @@ def fit_pass(
 
 def fit_stages(
     samples: list[LatentSample], stages: int, width: int, steps: int, seed: int
-) -> tuple[list[StageTables], ContextNetwork]:
-    """Fit the tables of all stages and the context network.
+) -> tuple[SmoothLatents, list[StageTables], ContextNetwork]:
+    """Fit the smooth latents, the tables of all stages and the context network.
 
-    A first pass, without context, gives the integers that the context network learns from; the second
-    counts with it.
+    A first pass over the later stages, without context, gives the integers that the context network learns
+    from; the second counts with it.
     """
-    _, integers = fit_pass(samples, stages, None, 2)
-    model, sample_input = train_context(samples, integers, width, steps, seed)
+    smooth = fit_smooth(samples)
+    samples = [replace(s, log_scale=smooth.lower(s.log_scale)) for s in samples]
+    first, coded = fit_first_stage(samples, smooth, 4)
+    samples = [
+        replace(s, residual=s.residual - c.prediction) for s, c in zip(samples, coded, strict=True)
+    ]
+    start = [c.integers for c in coded]
+    _, integers = fit_later_stages(samples, start, stages, None, 2)
+    model, sample_input = train_context(samples, [start, *integers], width, steps, seed)
     context = model.integer(sample_input)
     context.check()
-    tables, _ = fit_pass(samples, stages, context, 4)
-    return tables, context
+    tables, _ = fit_later_stages(samples, start, stages, context, 4)
+    return smooth, [first, *tables], context
 
 
 def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
@@ -411,7 +478,7 @@ def export_model(
     scale = integer_scale_network(networks.scale, codebooks, torch.cat(calibration, dim=1))
     scale.check()
     samples = collect_latents(networks, scale, sampler, list(settings.crops), settings.seed + 1)
-    tables, context = fit_stages(
+    smooth, tables, context = fit_stages(
         samples, settings.stages, settings.context_width, settings.context_steps, settings.seed
     )
     tokens = fit_tokens(samples, codebooks)
@@ -426,6 +493,9 @@ def export_model(
         tensors |= _conv_tensors(f"scale.{part}", getattr(owner, part))
     for part in ("enter", "spatial", "leave"):
         tensors |= _conv_tensors(f"context.{part}", getattr(context, part))
+    tensors["smooth.channels"] = smooth.channels
+    tensors["smooth.weight"] = smooth.weight
+    tensors["smooth.offset"] = smooth.offset
     tensors["tables.counts"] = np.stack([t.counts for t in tables])
     tensors["tables.points"] = np.stack([t.points for t in tables])
     tensors["tokens.counts"] = tokens.counts

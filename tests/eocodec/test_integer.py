@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from eocodec.codec_models import find_card
 from eocodec.errors import ModelError

@@ -19,7 +19,6 @@ from eocodec.payload import (
     RVQ,
     build_payload,
     parse_head,
-    pixel_crc32c,
 )
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile, verify_tile
 

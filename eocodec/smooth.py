@@ -1,0 +1,110 @@
+"""Prediction of the smooth latents from their neighbours, within the first refinement stage.
+
+Some latents (the block means of the spectral components above all) vary slowly over a tile, more slowly than the
+tokens tell. The first stage codes the latent grid coarse to fine: every eighth position first, then those half way
+between, three times. A position's smooth latents are predicted by the weighted mean of the up to four nearest
+positions decoded before, and their log-scale is lowered by what the prediction explains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+SPACING = 8
+"""Distance of the positions coded first."""
+
+
+SCALE_FLOOR = -2
+"""No log-scale is lowered below this; the first step has the log-scale 12."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Positions of the latent grid that are coded together: rows, columns and where their neighbours lie."""
+
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    neighbours: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=16)
+def passes(height: int, width: int) -> tuple[Pass, ...]:
+    """Split a latent grid into its passes: one of spacing 8, then two for each halving."""
+    rows, columns = np.mgrid[:height, :width]
+    found = [_select((rows % SPACING == 0) & (columns % SPACING == 0), ())]
+    spacing = SPACING
+    while spacing > 1:
+        half = spacing // 2
+        odd_row, odd_column = rows % spacing == half, columns % spacing == half
+        even_row, even_column = rows % spacing == 0, columns % spacing == 0
+        diagonal = ((-half, -half), (-half, half), (half, -half), (half, half))
+        found.append(_select(odd_row & odd_column, diagonal))
+        straight = ((-half, 0), (half, 0), (0, -half), (0, half))
+        found.append(_select((odd_row & even_column) | (even_row & odd_column), straight))
+        spacing = half
+    return tuple(found)
+
+
+PASSES = 7
+"""Number of passes, whatever the grid."""
+
+
+def _select(mask: npt.NDArray[np.bool_], neighbours: tuple[tuple[int, int], ...]) -> Pass:
+    rows, columns = np.nonzero(mask)
+    return Pass(rows, columns, neighbours)
+
+
+def neighbour_mean(values: FloatArray, where: Pass) -> FloatArray:
+    """Mean over the neighbours inside the grid: values (M, h, w) -> (M, n); 0 where there are none."""
+    _, height, width = values.shape
+    total = np.zeros((len(values), len(where.rows)), np.float32)
+    number = np.zeros(len(where.rows), np.float32)
+    for down, right in where.neighbours:
+        rows, columns = where.rows + down, where.columns + right
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        total[:, inside] += values[:, rows[inside], columns[inside]]
+        number += inside
+    return total / np.maximum(number, 1)
+
+
+@dataclass(frozen=True)
+class SmoothLatents:
+    """Which latents are predicted, and how.
+
+    Attributes
+    ----------
+    channels : int32 array (M,)
+        The smooth latents.
+    weight : float32 array (PASSES, M)
+        Factor of the neighbours' mean.
+    offset : int32 array (PASSES, M)
+        Added to the log-scale, in its units; 0 or below.
+    """
+
+    channels: IntArray
+    weight: FloatArray
+    offset: IntArray
+
+    def predict(self, decoded: FloatArray, number: int, where: Pass) -> FloatArray:
+        """Predict the smooth latents of a pass from those decoded, both (M, h, w) and (M, n)."""
+        return self.weight[number][:, None] * neighbour_mean(decoded, where)
+
+    def lower(self, log_scale: IntArray) -> IntArray:
+        """Lower the log-scales (L, h, w) of the smooth latents by what their prediction explains.
+
+        A scale near the first step or below stays: there the neighbours are decoded to zero.
+        """
+        out = log_scale.copy()
+        _, height, width = log_scale.shape
+        for offset, where in zip(self.offset, passes(height, width), strict=True):
+            place = (self.channels[:, None], where.rows, where.columns)
+            before = log_scale[place]
+            out[place] = np.maximum(before + offset[:, None], np.minimum(before, SCALE_FLOOR))
+        return out
