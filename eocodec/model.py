@@ -31,6 +31,10 @@ FloatArray = npt.NDArray[np.float32]
 FLOAT_PARTS = ("analysis.", "synthesis.", "token_encoder.", "mean.", "quantizer.codebooks")
 
 
+TOKEN_CANDIDATES = 8
+"""Nearest codes that are tried where the nearest alone does not help."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """Everything that one set of weights holds.
@@ -70,12 +74,56 @@ class Model:
             vectors = self.networks.token_encoder(latents)
         return latents[0].numpy(), vectors[0].numpy()
 
-    def token_indices(self, vectors: FloatArray) -> npt.NDArray[np.int32]:
-        """Token vectors (D, h, w) -> indices (stages, h, w)."""
-        with torch.inference_mode():
-            flat = torch.from_numpy(vectors).flatten(1).T
-            indices, _ = self.networks.quantizer.quantise(flat)
-        return indices.numpy().astype(np.int32).reshape(-1, *vectors.shape[1:])
+    def token_indices(
+        self, vectors: FloatArray, latents: FloatArray | None = None
+    ) -> npt.NDArray[np.int32]:
+        """Token vectors (D, h, w) -> indices (stages, h, w), the nearest code of every stage.
+
+        With the latents (L, 2h, 2w), a stage whose nearest codes would not bring the predicted latents closer
+        takes, place by place, the best of its nearest codes instead.
+        """
+        depth, height, width = vectors.shape
+        left = vectors.reshape(depth, -1).T.copy()
+        indices = np.zeros((0, height, width), np.int32)
+        error = np.inf
+        for codebook in self.networks.quantizer.codebooks.numpy():
+            distance = (codebook**2).sum(axis=1) - 2 * left @ codebook.T
+            nearest = distance.argmin(axis=1)
+            stage = nearest.reshape(1, height, width).astype(np.int32)
+            if latents is not None:
+                closer = self._cell_errors(np.concatenate([indices, stage]), latents).sum()
+                if closer >= error:
+                    candidates = np.argsort(distance, axis=1)[:, :TOKEN_CANDIDATES].T
+                    stage, closer = self._best_codes(candidates, indices, latents)
+                error = closer
+            left -= codebook[stage.ravel()]
+            indices = np.concatenate([indices, stage])
+        return indices
+
+    def _cell_errors(
+        self, indices: npt.NDArray[np.int32], latents: FloatArray
+    ) -> npt.NDArray[np.float64]:
+        """Squared error of the predicted latents over the four latent positions of each token (h, w)."""
+        _, height, width = indices.shape
+        squares = np.square(latents - self.mean(indices)).sum(axis=0, dtype=np.float64)
+        out: npt.NDArray[np.float64] = squares.reshape(height, 2, width, 2).sum(axis=(1, 3))
+        return out
+
+    def _best_codes(
+        self,
+        candidates: npt.NDArray[np.intp],
+        before: npt.NDArray[np.int32],
+        latents: FloatArray,
+    ) -> tuple[npt.NDArray[np.int32], float]:
+        """Choose among candidate codes (K, h w) of a stage after ``before`` by the error of the latents."""
+        shape = (len(candidates), 1, *before.shape[1:])
+        stages = candidates.astype(np.int32).reshape(shape)
+        errors = [self._cell_errors(np.concatenate([before, stage]), latents) for stage in stages]
+        mixed = np.take_along_axis(stages[:, 0], np.argmin(errors, axis=0)[None], axis=0)
+        errors.append(self._cell_errors(np.concatenate([before, mixed]), latents))
+        totals = [float(e.sum()) for e in errors]
+        best = int(np.argmin(totals))
+        return [*stages, mixed][best], totals[best]
 
     def mean(self, indices: npt.NDArray[np.int32]) -> FloatArray:
         """Indices of the first stages (k, h, w) -> predicted latents (L, 2h, 2w)."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.codec_models import find_card
+from eocodec.cores import single_core_in_workers
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, InputError
 from eocodec.first_stage import decode_first_stage, encode_first_stage
@@ -119,6 +120,7 @@ def encode_rvq(
     InputError
         The settings ask for layers or a step scale that do not exist.
     """
+    single_core_in_workers()
     model = load_model(settings.model)
     layers = model.card.default_layers if settings.layers is None else settings.layers
     if not 1 <= layers <= model.layers:
@@ -133,7 +135,7 @@ def encode_rvq(
         filled = fill_holes(filled, invalid)
     spectral = SpectralTransform.fit(filled)
     latents, vectors = model.analyse(_components(filled, spectral, model, step_scale))
-    indices = model.token_indices(vectors)
+    indices = model.token_indices(vectors, latents)
     side = SideInformation(model.card.id[:16], step_scale, spectral)
     bodies = []
     for stage, index in enumerate(indices[:layers]):
@@ -183,6 +185,7 @@ def decode_rvq(
     ModelError
         The model they name is not installed.
     """
+    single_core_in_workers()
     bands, height, width = shape
     side, first = SideInformation.parse(memoryview(bodies[0]), bands)
     model = load_model(side.model)
@@ -198,8 +201,10 @@ def decode_rvq(
     step = None
     if len(bodies) > config.token_stages:
         refinement = bodies[config.token_stages :]
-        step = stage_step(len(refinement) - 1)
-        latents = latents + _decode_refinement(model, np.stack(indices), refinement)
+        residual = _decode_refinement(model, np.stack(indices), refinement)
+        if residual.any():
+            step = stage_step(len(refinement) - 1)
+            latents = latents + residual
     components = model.synthesise(latents, step)[:bands, :height, :width]
     unit = np.float32(config.unit * side.step_scale)
     pixels = side.spectral.inverse(np.ascontiguousarray(components) * unit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
@@ -71,8 +73,10 @@ def load_scenes(folder: Path, split: str) -> list[Scene]:
             continue
         arrays = []
         for path in paths:
-            with rasterio.open(path) as dataset:
-                arrays.append(dataset.read())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(path) as dataset:
+                    arrays.append(dataset.read())
         pixels = arrays[0] if len(arrays) == 1 else stack_native(arrays[0], arrays[1])
         scenes.append(Scene(entry["id"], pixels.astype(np.uint16), entry["weight"]))
     if not scenes:

@@ -504,6 +504,7 @@ def export_model(
     path = folder / "weights.safetensors"
     metadata = {"network": json.dumps(asdict(networks.config)), "first_class": str(FIRST_CLASS)}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata)
+    path.chmod(0o644)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     content = {
         "id": digest,

@@ -14,7 +14,6 @@ from eocodec.metrics import compare
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = DATA / "s2_chesapeake_nodata.tif"
 
-pytestmark = pytest.mark.skipif(not list_models(), reason="no model is shipped yet")
 
 
 @pytest.fixture(autouse=True)
