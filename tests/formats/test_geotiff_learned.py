@@ -8,12 +8,11 @@ import rasterio
 from click.testing import CliRunner
 
 from eocodec.cli import commands
-from eocodec.codec_models import find_card, list_models
+from eocodec.codec_models import find_card
 from eocodec.metrics import compare
 
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = DATA / "s2_chesapeake_nodata.tif"
-
 
 
 @pytest.fixture(autouse=True)
