@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.refinement import Runs, StageTables, class_of, stage_scale, stage_step
-from eocodec.smooth import SmoothLatents, passes
+from eocodec.smooth import Pass, SmoothLatents, passes
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -34,34 +34,32 @@ def _walk(
     smooth: SmoothLatents,
     tables: StageTables,
     log_scale: IntArray,
-    code: Callable[[FloatArray, tuple[slice, IntArray, IntArray], Runs], IntArray],
+    code: Callable[[FloatArray, Pass, Runs], IntArray],
 ) -> FirstStage:
-    """Run through the passes; ``code`` gives the integers of one from its prediction and place."""
+    """Run through the passes.
+
+    ``code`` gives the integers of one, flat, from its place and the prediction of its smooth latents.
+    """
     latents, height, width = log_scale.shape
-    out = FirstStage(
-        np.zeros(log_scale.shape, np.int32),
-        np.zeros(log_scale.shape, np.float32),
-        np.zeros(log_scale.shape, np.float32),
-    )
-    decoded = np.zeros((len(smooth.channels), height, width), np.float32)
-    relative = stage_scale(log_scale, 0)
+    integers = np.zeros((latents, height * width), np.int32)
+    values = np.zeros((latents, height * width), np.float32)
+    prediction = np.zeros((latents, height * width), np.float32)
+    decoded = np.zeros((len(smooth.channels), height * width), np.float32)
+    classes = class_of(stage_scale(log_scale, 0)).reshape(latents, -1)
     for number, where in enumerate(passes(height, width)):
-        if not where.rows.size:
+        if not where.flat.size:
             continue
-        place = (slice(None), where.rows, where.columns)
-        prediction = np.zeros((latents, where.rows.size), np.float32)
-        prediction[smooth.channels] = smooth.predict(decoded, number, where)
-        classes = class_of(relative[place]).ravel()
-        previous = np.zeros(classes.shape, np.int32)
-        runs = Runs.sort(classes, previous, tables.first_class)
-        integers = code(prediction, place, runs)
-        values = tables.reconstruct(integers, previous, runs).reshape(prediction.shape) * STEP
-        out.integers[place] = integers.reshape(prediction.shape)
-        out.prediction[place] = prediction
-        out.values[place] = values
-        known = prediction[smooth.channels] + values[smooth.channels]
-        decoded[:, where.rows, where.columns] = known
-    return out
+        predicted = smooth.predict(decoded.reshape(-1, height, width), number, where)
+        previous = np.zeros(latents * where.flat.size, np.int32)
+        runs = Runs.sort(classes.take(where.flat, axis=1).ravel(), previous, tables.first_class)
+        coded = code(predicted, where, runs)
+        value = tables.reconstruct(coded, previous, runs).reshape(latents, -1) * STEP
+        integers[:, where.flat] = coded.reshape(latents, -1)
+        values[:, where.flat] = value
+        prediction[smooth.channels[:, None], where.flat] = predicted
+        decoded[:, where.flat] = predicted + value[smooth.channels]
+    shape = log_scale.shape
+    return FirstStage(integers.reshape(shape), prediction.reshape(shape), values.reshape(shape))
 
 
 def encode_first_stage(
@@ -76,13 +74,14 @@ def encode_first_stage(
 
     ``log_scale`` is what :meth:`SmoothLatents.lower` gave.
     """
+    flat = residual.reshape(len(residual), -1)
 
-    def code(
-        prediction: FloatArray, place: tuple[slice, IntArray, IntArray], runs: Runs
-    ) -> IntArray:
-        units = ((residual[place] - prediction) / STEP).ravel()
-        previous = np.zeros(units.shape, np.int32)
-        integers = tables.quantise(units, previous, runs, weight)
+    def code(predicted: FloatArray, where: Pass, runs: Runs) -> IntArray:
+        units = flat.take(where.flat, axis=1)
+        units[smooth.channels] -= predicted
+        units /= STEP
+        previous = np.zeros(units.size, np.int32)
+        integers = tables.quantise(units.ravel(), previous, runs, weight)
         if coder is not None:
             tables.encode(coder, integers, previous, runs)
         return integers
@@ -95,9 +94,7 @@ def decode_first_stage(
 ) -> FirstStage:
     """Inverse of :func:`encode_first_stage`; raises FormatError for invalid bytes."""
 
-    def code(
-        prediction: FloatArray, place: tuple[slice, IntArray, IntArray], runs: Runs
-    ) -> IntArray:
-        return tables.decode(coder, np.zeros(prediction.size, np.int32), runs)
+    def code(predicted: FloatArray, where: Pass, runs: Runs) -> IntArray:
+        return tables.decode(coder, np.zeros(len(log_scale) * where.flat.size, np.int32), runs)
 
     return _walk(smooth, tables, log_scale, code)

@@ -27,11 +27,15 @@ SCALE_FLOOR = -2
 
 @dataclass(frozen=True)
 class Pass:
-    """Positions of the latent grid that are coded together: rows, columns and where their neighbours lie."""
+    """Positions of the latent grid that are coded together: rows, columns and where their neighbours lie.
+
+    ``flat`` are the positions counted row by row.
+    """
 
     rows: npt.NDArray[np.intp]
     columns: npt.NDArray[np.intp]
     neighbours: tuple[tuple[int, int], ...]
+    flat: npt.NDArray[np.intp]
 
 
 @lru_cache(maxsize=16)
@@ -58,7 +62,7 @@ PASSES = 7
 
 def _select(mask: npt.NDArray[np.bool_], neighbours: tuple[tuple[int, int], ...]) -> Pass:
     rows, columns = np.nonzero(mask)
-    return Pass(rows, columns, neighbours)
+    return Pass(rows, columns, neighbours, rows * mask.shape[1] + columns)
 
 
 def neighbour_mean(values: FloatArray, where: Pass) -> FloatArray:
