@@ -200,7 +200,9 @@ class ResidualVectorQuantizer(nn.Module):
     @staticmethod
     def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
         """Index of the nearest code of [K, dim] for each of [N, dim] vectors."""
-        return ((codebook**2).sum(1) - 2 * vectors @ codebook.T).argmin(1)
+        norms = (codebook**2).sum(1)
+        parts = [(norms - 2 * part @ codebook.T).argmin(1) for part in vectors.split(8192)]
+        return torch.cat(parts)
 
     @torch.no_grad()
     def kmeans(self, vectors: Tensor, iterations: int = 12) -> None:

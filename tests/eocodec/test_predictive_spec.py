@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,8 @@ import pytest
 
 from eocodec.predictive import encode_predictive
 
-_PATH = Path(__file__).with_name("test_range_coder_spec.py")
-_SPEC = importlib.util.spec_from_file_location("range_coder_spec", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-coder: Any = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(coder)
+from .range_reader import RangeReader, table, uniform
+from .test_range_coder_spec import read_side_information, read_varint
 
 KNOTS = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128]
 E = [1048576, 961548, 881744, 808563, 741455, 679917, 623487, 571740]
@@ -63,10 +57,10 @@ def half_counts(levels: list[int], slope: int) -> list[int]:
 class SpecDecoder:
     def __init__(self, layer: bytes, bands: int, height: int, width: int) -> None:
         assert layer[0] == 1
-        size, used = coder.read_varint(layer[1:])
+        size, used = read_varint(layer[1:])
         body = layer[1 + used :]
-        self.side = iter(coder.read_side_information(body[:size]))
-        self.stream = coder.SpecRangeDecoder(body[size:])
+        self.side = iter(read_side_information(body[:size]))
+        self.stream = RangeReader(body[size:])
         repeats = [self.read_repeats(), self.read_repeats()]
         rows = [row for row in range(height) if row not in repeats[0]]
         columns = [column for column in range(width) if column not in repeats[1]]
@@ -213,7 +207,7 @@ class SpecDecoder:
             half = self.tables.get(index) or half_counts([], 189091 // (least >> plain[-1]))
             top = len(half) - 1
             values.append(
-                self.stream.symbol(coder.table_starts(half[:0:-1] + half)) - top,
+                self.stream.take(table(half[:0:-1] + half)) - top,
             )
             if plain[-1]:
                 self.seen.add("plain bits")
@@ -221,7 +215,7 @@ class SpecDecoder:
                 self.seen.add("escapes")
                 escaped.append(position)
         if self.wide:
-            lows = [self.stream.symbol(coder.uniform_starts(65536)) for _ in escaped]
+            lows = [self.stream.take(uniform(65536)) for _ in escaped]
             more = [a + (b << 16) for a, b in zip(lows, self.unbounded(escaped), strict=True)]
         else:
             more = self.unbounded(escaped)
@@ -234,7 +228,7 @@ class SpecDecoder:
         ]
 
     def unbounded(self, positions: list[int]) -> list[int]:
-        lengths = [self.stream.symbol(coder.uniform_starts(31)) for _ in positions]
+        lengths = [self.stream.take(uniform(31)) for _ in positions]
         low = self.plain_bits(lengths)
         return [(1 << m) + bits - 1 for m, bits in zip(lengths, low, strict=True)]
 
@@ -244,7 +238,7 @@ class SpecDecoder:
             for position, size in enumerate(sizes):
                 bits = min(12, size - shift)
                 if bits > 0:
-                    out[position] += self.stream.symbol(coder.uniform_starts(1 << bits)) << shift
+                    out[position] += self.stream.take(uniform(1 << bits)) << shift
         return out
 
 
