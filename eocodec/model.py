@@ -20,7 +20,7 @@ from torch import Tensor
 
 from eocodec.codec_models import ModelCard, find_card
 from eocodec.errors import ModelError
-from eocodec.integer import ContextNetwork, IntegerConv, ScaleNetwork
+from eocodec.integer_networks import ContextNetwork, IntegerConv, ScaleNetwork
 from eocodec.networks import RVQVAE, NetworkConfig
 from eocodec.refinement import StageTables
 from eocodec.smooth import SmoothLatents

@@ -16,7 +16,7 @@ from eocodec.refinement import (
     low_bits,
     stage_step,
 )
-from eocodec.training.export import initial_tables
+from eocodec.training.tables import initial_tables
 
 WEIGHT = 0.15
 

@@ -4,7 +4,8 @@ import pytest
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.first_stage import decode_first_stage, encode_first_stage
 from eocodec.smooth import PASSES, SCALE_FLOOR, SmoothLatents, neighbour_mean, passes
-from eocodec.training.export import LatentSample, fit_smooth, initial_tables
+from eocodec.training.latents import LatentSample
+from eocodec.training.tables import fit_smooth, initial_tables
 
 NONE = SmoothLatents(
     np.zeros(0, np.int32), np.zeros((PASSES, 0), np.float32), np.zeros((PASSES, 0), np.int32)

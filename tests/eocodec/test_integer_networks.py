@@ -5,9 +5,9 @@ from torch.nn import functional as F
 
 from eocodec.codec_models import find_card
 from eocodec.errors import ModelError
-from eocodec.integer import EXACT_LIMIT, IntegerConv, pixel_shuffle2
+from eocodec.integer_networks import EXACT_LIMIT, IntegerConv, pixel_shuffle2
 from eocodec.model import load_model
-from eocodec.training.export import quantise_conv
+from eocodec.training.quantisation import quantise_conv
 
 
 def random_conv(kernel: int, seed: int = 0) -> IntegerConv:
