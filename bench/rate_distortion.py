@@ -21,6 +21,7 @@ Curve = npt.NDArray[np.float64]
 """Rows of (bytes, RMSE in DN), RMSE falling."""
 
 RMSE_GRID = np.geomspace(30, 120, 25)
+SHOWN_RMSE = (30, 45, 60, 90, 120)
 
 
 def curve(peer: Peer, stack: Stack, lowest: float, highest: float) -> Curve:
@@ -63,6 +64,15 @@ def relative_bytes(ours: Curve, theirs: Curve) -> float:
     """Bytes relative to a peer at equal RMSE, geometric mean where both curves reach."""
     ratio = np.log(bytes_at(ours, RMSE_GRID) / bytes_at(theirs, RMSE_GRID))
     return float(np.exp(np.nanmean(ratio))) if np.isfinite(ratio).any() else float("nan")
+
+
+def mean_at(curves: dict[str, dict[str, Curve]], ours: str, theirs: str, rmse: float) -> float:
+    """Bytes relative to a peer at one RMSE, geometric mean over the scenes whose curves reach it."""
+    at = np.array([rmse], np.float64)
+    ratios = [
+        float(np.log(bytes_at(c[ours], at) / bytes_at(c[theirs], at))[0]) for c in curves.values()
+    ]
+    return float(np.exp(np.nanmean(ratios)))
 
 
 def run(
@@ -118,6 +128,12 @@ def main(data: Path, split: str, out: Path, *, quick: bool) -> None:
         ratios = [relative_bytes(c[ours], c[peer.name]) for c in curves.values()]
         means.append(float(np.nanmean(ratios)))
     click.echo("| **mean** | " + " | ".join(f"**{100 * m:.1f} %**" for m in means) + " |")
+    click.echo()
+    click.echo("| RMSE | " + " | ".join(f"of {peer.name}" for peer in PEERS[:-1]) + " |")
+    click.echo("|" + "---|" * len(PEERS))
+    for rmse in SHOWN_RMSE:
+        cells = [mean_at(curves, ours, peer.name, rmse) for peer in PEERS[:-1]]
+        click.echo(f"| {rmse} DN | " + " | ".join(f"{100 * c:.0f} %" for c in cells) + " |")
     with (out / f"rate-distortion-{split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["scene", "peer", "bytes", "bpppb", "bpp", "rmse_dn"])

@@ -37,7 +37,7 @@ class NetworkConfig:
 
     bands: int = 10
     block: int = 8
-    latents: int = 448
+    latents: int = 384
     width: int = 160
     blocks: int = 4
     token_dim: int = 64

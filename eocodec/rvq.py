@@ -91,14 +91,18 @@ def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
     return peak < MAX_STEPS * settings.step_scale
 
 
+def _extend(pixels: FloatArray) -> FloatArray:
+    """Repeat the edges of pixels (C, H, W) to whole blocks."""
+    rows, columns = (-n % BLOCK for n in pixels.shape[1:])
+    return np.pad(pixels, ((0, 0), (0, rows), (0, columns)), mode="edge")
+
+
 def _components(
     pixels: FloatArray, spectral: SpectralTransform, model: Model, scale: float
 ) -> FloatArray:
-    """Spectral components in network units, extended to whole blocks and to the model's band count."""
+    """Spectral components of extended pixels in network units, with the model's number of bands."""
     components = spectral.forward(pixels) / np.float32(model.networks.config.unit * scale)
     missing = model.networks.config.bands - len(components)
-    rows, columns = (-n % BLOCK for n in components.shape[1:])
-    components = np.pad(components, ((0, 0), (0, rows), (0, columns)), mode="edge")
     return np.ascontiguousarray(np.pad(components, ((0, missing), (0, 0), (0, 0))), np.float32)
 
 
@@ -133,6 +137,7 @@ def encode_rvq(
     filled = pixels.astype(np.float32)
     if invalid is not None:
         filled = fill_holes(filled, invalid)
+    filled = _extend(filled)
     spectral = SpectralTransform.fit(filled)
     latents, vectors = model.analyse(_components(filled, spectral, model, step_scale))
     indices = model.token_indices(vectors, latents)
@@ -205,9 +210,9 @@ def decode_rvq(
         if residual.any():
             step = stage_step(len(refinement) - 1)
             latents = latents + residual
-    components = model.synthesise(latents, step)[:bands, :height, :width]
+    components = model.synthesise(latents, step)[:bands]
     unit = np.float32(config.unit * side.step_scale)
-    pixels = side.spectral.inverse(np.ascontiguousarray(components) * unit)
+    pixels = side.spectral.inverse(components * unit)[:, :height, :width]
     if dtype.kind == "f":
         return pixels.astype(dtype)
     limits = np.iinfo(dtype)

@@ -49,7 +49,7 @@ def read_tokens(weights: dict, layers: list[bytes]) -> list[np.ndarray]:
     counts, cluster = weights["tokens.counts"].astype(int), weights["tokens.cluster"]
     stages: list[np.ndarray] = []
     for i in range(weights["network"]["token_stages"]):
-        data = layers[i][8 + 4 + 10 * 4 + 100 :] if i == 0 else layers[i]
+        data = layers[i][8 + 4 + 10 * 4 + 2 * 100 :] if i == 0 else layers[i]
         reader = RangeReader(data)
         grid = np.zeros((height, width), int)
         if i == 0:
