@@ -75,7 +75,8 @@ def neighbour_mean(values: FloatArray, where: Pass) -> FloatArray:
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         total[:, inside] += values[:, rows[inside], columns[inside]]
         number += inside
-    return total / np.maximum(number, 1)
+    total /= np.maximum(number, np.float32(1))
+    return total
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class SmoothLatents:
 
     def predict(self, decoded: FloatArray, number: int, where: Pass) -> FloatArray:
         """Predict the smooth latents of a pass from those decoded, both (M, h, w) and (M, n)."""
-        return self.weight[number][:, None] * neighbour_mean(decoded, where)
+        out: FloatArray = self.weight[number][:, None] * neighbour_mean(decoded, where)
+        return out
 
     def lower(self, log_scale: IntArray) -> IntArray:
         """Lower the log-scales (L, h, w) of the smooth latents by what their prediction explains.

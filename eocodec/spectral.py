@@ -129,7 +129,7 @@ def _principal_basis(planes: FloatArray) -> npt.NDArray[np.int8]:
     vectors = vectors[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[largest, np.arange(bands)])
-    basis = np.rint(vectors * BASIS_SCALE).astype(np.int8)
+    basis: npt.NDArray[np.int8] = np.rint(vectors * BASIS_SCALE).astype(np.int8)
     if np.linalg.matrix_rank(basis.astype(np.float64)) < bands:
         basis = (np.eye(bands) * BASIS_SCALE).astype(np.int8)
     return basis

@@ -175,7 +175,7 @@ def fit_first_stage(
             for s in samples
         ]
         units = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
-        flat = np.concatenate([u.ravel() for u in units]) / np.float32(stage_step(0))
+        flat = (np.concatenate([u.ravel() for u in units]) / stage_step(0)).astype(np.float32)
         integers = np.concatenate([c.integers.ravel() for c in coded])
         tables = count_symbols(tables, flat, integers, previous, runs)
     coded = [
