@@ -201,7 +201,7 @@ class ResidualVectorQuantizer(nn.Module):
     def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
         """Index of the nearest code of [K, dim] for each of [N, dim] vectors."""
         norms = (codebook**2).sum(1)
-        parts = [(norms - 2 * part @ codebook.T).argmin(1) for part in torch.split(vectors, 8192)]  # type: ignore[no-untyped-call]
+        parts = [(norms - 2 * part @ codebook.T).argmin(1) for part in torch.split(vectors, 8192)]
         return torch.cat(parts)
 
     @torch.no_grad()
