@@ -8,7 +8,7 @@ The signal runs through the modules in this order (D3.4, section 2.3, with the l
 - :class:`TokenEncoder` and :class:`ResidualVectorQuantizer`: latents -> token indices at 1/16 resolution,
   one learned codebook a stage, a variable number of stages.
 - :class:`TokenDecoder`: token vectors -> the mean and the log2 scale of every latent.
-- Refinement stages (:mod:`eocodec.refinement`) code the latents around that mean with halving steps.
+- Refinement stages (:mod:`eocodec.refinement`) code the latents around that mean, each with a third of the step before.
 - :class:`Synthesis`: the mirrored linear transform, plus a branch that restores what quantisation took, in
   units of the quantiser's step, so that one set of weights serves every stage.
 

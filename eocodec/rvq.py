@@ -22,6 +22,7 @@ from eocodec.first_stage import decode_first_stage, encode_first_stage
 from eocodec.mask import fill_holes
 from eocodec.model import Model, load_model
 from eocodec.refinement import Runs, class_of, stage_scale, stage_step
+from eocodec.rounding import to_dtype
 from eocodec.spectral import SpectralTransform
 
 if TYPE_CHECKING:
@@ -213,13 +214,7 @@ def decode_rvq(
     components = model.synthesise(latents, step)[:bands]
     unit = np.float32(config.unit * side.step_scale)
     pixels = side.spectral.inverse(components * unit)[:, :height, :width]
-    if dtype.kind == "f":
-        return pixels.astype(dtype)
-    limits = np.iinfo(dtype)
-    low, high = np.float64(limits.min), np.float64(limits.max)
-    if dtype.itemsize > 2:
-        return np.clip(np.rint(pixels.astype(np.float64)), low, high).astype(dtype)
-    return np.clip(np.rint(pixels), low, high).astype(dtype)
+    return to_dtype(pixels, dtype)
 
 
 def _decode_refinement(

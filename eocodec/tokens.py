@@ -33,11 +33,6 @@ class TokenTables:
     counts: IntArray
     cluster: npt.NDArray[np.uint8]
 
-    def _context(self, stage: int, previous: IntArray) -> npt.NDArray[np.uint8]:
-        """Clusters of the previous stage's indices (h, w)."""
-        context: npt.NDArray[np.uint8] = self.cluster[stage - 1][previous]
-        return context
-
     def encode(self, stage: int, indices: IntArray, previous: IntArray | None) -> bytes:
         """Code the indices (h, w) of a stage; ``previous`` are those of the stage before."""
         coder = SymbolEncoder()
@@ -49,7 +44,7 @@ class TokenTables:
                     chosen = indices[context == cluster, column]
                     coder.encode(chosen, self.counts[stage, cluster])
         else:
-            context = self._context(stage, previous)
+            context = self.cluster[stage - 1][previous]
             for cluster in np.unique(context):
                 coder.encode(indices[context == cluster], self.counts[stage, cluster])
         return coder.finish()
@@ -73,7 +68,7 @@ class TokenTables:
                     number = int(chosen.sum())
                     out[chosen, column] = coder.decode(number, self.counts[stage, cluster])
         else:
-            context = self._context(stage, previous)
+            context = self.cluster[stage - 1][previous]
             for cluster in np.unique(context):
                 chosen = context == cluster
                 out[chosen] = coder.decode(int(chosen.sum()), self.counts[stage, cluster])

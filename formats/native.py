@@ -14,6 +14,7 @@ from eocodec.formats.eoc.header import Band
 from eocodec.formats.raster import GeoTiff, Raster
 from eocodec.mask import fill_holes, find_invalid
 from eocodec.resample import downsample2, upsample2
+from eocodec.rounding import to_dtype
 
 # Coarse pixels read around a window: bilinear interpolation needs one; the influence of a sample
 # on its least-squares inverse falls by about 3 a pixel, so that 16 leave nothing of it.
@@ -77,7 +78,7 @@ class NativePair:
         values = pixels.astype(np.float32)
         if invalid is not None:
             values = fill_holes(values, invalid)
-        result = _to_dtype(upsample2(values)[:, cut[0], cut[1]], self.dtype)
+        result = to_dtype(upsample2(values)[:, cut[0], cut[1]], self.dtype)
         if invalid is None:
             return result
         repeated = pixels.repeat(2, axis=1).repeat(2, axis=2)[:, cut[0], cut[1]]
@@ -126,7 +127,7 @@ class NativeGrid:
         values = pixels.astype(np.float32)
         if invalid is not None:
             values = fill_holes(values, invalid)
-        result = _to_dtype(downsample2(values), self.dtype)
+        result = to_dtype(downsample2(values), self.dtype)
         if invalid is not None:
             corner, holes = pixels[:, ::2, ::2], invalid[:, ::2, ::2]
             if self.nodata is not None:
@@ -173,10 +174,3 @@ def _check_pair(fine: GeoTiff, coarse: GeoTiff) -> None:
 def _halo(window: slice, size: int, halo: int) -> slice:
     """Return the coarse pixels beneath a fine window, and `halo` more on both sides."""
     return slice(max(window.start // 2 - halo, 0), min(-(-window.stop // 2) + halo, size))
-
-
-def _to_dtype(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """Adam with a linear warm-up and a cosine decay to a tenth; ``ema`` averages the weights.
+    """Adam with a linear warm-up and a cosine decay to a hundredth; ``ema`` averages the weights.
 
     ``cosine = false`` keeps the learning rate fixed, as D3.4. ``token_start`` is the step at which k-means
     starts the codebooks; before it, token vectors pass unquantised.

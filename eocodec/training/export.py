@@ -85,8 +85,8 @@ def export_model(
             half = not name.startswith("quantizer.")
             tensors[name] = (value.half() if half else value).contiguous().numpy()
     tensors["scale.embedding"] = scale.embedding
-    for part, owner in (("spatial", scale), ("expand", scale), ("project", scale)):
-        tensors |= _conv_tensors(f"scale.{part}", getattr(owner, part))
+    for part in ("spatial", "expand", "project"):
+        tensors |= _conv_tensors(f"scale.{part}", getattr(scale, part))
     for part in ("enter", "spatial", "leave"):
         tensors |= _conv_tensors(f"context.{part}", getattr(context, part))
     tensors["smooth.channels"] = smooth.channels

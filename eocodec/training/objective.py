@@ -1,7 +1,7 @@
 """The rate-distortion objective of the shipped model.
 
 All rates are relative to the quantiser's step: a sample draws its own step, so that one set of weights serves
-every quality (D3.4 2.3.1: the number of stages is drawn a sample; a refinement stage halves the step).
+every quality (D3.4 2.3.1: the number of stages is drawn a sample; a refinement stage has a third of the step before).
 """
 
 from __future__ import annotations

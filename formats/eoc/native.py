@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from eocodec.mask import fill_holes, find_invalid
 from eocodec.resample import downsample2
+from eocodec.rounding import to_dtype
 
 
 def native_band(band: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArray[Any]:
@@ -32,11 +33,7 @@ def native_band(band: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArr
     pixels = band[None].astype(np.float32)
     if invalid is not None:
         pixels = fill_holes(pixels, invalid)
-    coarse: npt.NDArray[Any] = downsample2(pixels)[0]
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        coarse = np.clip(np.rint(coarse.astype(np.float64)), limits.min, limits.max)
-    coarse = coarse.astype(dtype)
+    coarse = to_dtype(downsample2(pixels)[0], dtype)
     if invalid is not None:
         height, width = band.shape
         even = np.pad(invalid[0], ((0, height % 2), (0, width % 2)), mode="edge")

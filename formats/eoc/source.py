@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Protocol
 
 import fsspec
@@ -93,11 +93,18 @@ class StreamSource:
             return [self._read(start, stop) for start, stop in ranges]
 
     def _read(self, start: int, stop: int) -> bytes:
+        def read_at(size: int, offset: int) -> bytes:
+            self._stream.seek(offset)
+            return self._stream.read(size)
+
+        return self._gather(read_at, start, stop)
+
+    def _gather(self, read_at: Callable[[int, int], bytes], start: int, stop: int) -> bytes:
+        """Read a range by calls of ``read_at(size, offset)``, which may each give less than asked."""
         parts, at = [], start
         try:
             while at < stop:
-                self._stream.seek(at)
-                part = self._stream.read(stop - at)
+                part = read_at(stop - at, at)
                 if not part:
                     raise TruncatedError(f"{self.name} ends at byte {at}, needs {stop}")
                 parts.append(part)
@@ -134,17 +141,10 @@ class FileSource(StreamSource):
         return [self._pread(start, stop) for start, stop in ranges]
 
     def _pread(self, start: int, stop: int) -> bytes:
-        parts, at = [], start
-        try:
-            while at < stop:
-                part = os.pread(self._file.fileno(), stop - at, at)
-                if not part:
-                    raise TruncatedError(f"{self.name} ends at byte {at}, needs {stop}")
-                parts.append(part)
-                at += len(part)
-        except (OSError, ValueError) as error:
-            raise EocodecError(f"cannot read {self.name}: {error}") from error
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        def read_at(size: int, offset: int) -> bytes:
+            return os.pread(self._file.fileno(), size, offset)
+
+        return self._gather(read_at, start, stop)
 
     def close(self) -> None:
         """Close the file."""
