@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from eocodec.errors import InputError
 from eocodec.networks import NetworkConfig
+from eocodec.training.hyperprior import HyperpriorConfig
 from eocodec.training.objective import ObjectiveConfig
 from eocodec.training.reference import ReferenceConfig
 
@@ -44,7 +45,7 @@ class BatchConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """One training run; ``family`` is "rvq" (the shipped networks) or "reference" (D3.4)."""
+    """One training run; ``family`` is "rvq" (the shipped networks), "reference" (D3.4) or "hyperprior"."""
 
     name: str
     family: str
@@ -53,6 +54,7 @@ class TrainingConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+    hyperprior: HyperpriorConfig = field(default_factory=HyperpriorConfig)
 
 
 def shipped_configs() -> list[str]:
@@ -94,6 +96,7 @@ def load_config(name_or_path: str) -> TrainingConfig:
         network=_parse(NetworkConfig, data.get("network", {})),
         objective=_parse(ObjectiveConfig, data.get("objective", {})),
         reference=_parse(ReferenceConfig, data.get("reference", {})),
+        hyperprior=_parse(HyperpriorConfig, data.get("hyperprior", {})),
     )
 
 

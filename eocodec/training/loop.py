@@ -19,6 +19,7 @@ from eocodec.networks import RVQVAE
 from eocodec.training.config import TrainingConfig
 from eocodec.training.data import Sampler, load_scenes, validation_tiles
 from eocodec.training.export import ExportSettings, export_model
+from eocodec.training.hyperprior import Hyperprior, HyperpriorObjective
 from eocodec.training.objective import Objective
 from eocodec.training.reference import ReferenceAutoencoder, ReferenceObjective
 
@@ -47,7 +48,9 @@ def build(config: TrainingConfig) -> tuple[Trainable, float]:
     if config.family == "reference":
         reference = ReferenceAutoencoder(config.reference)
         return ReferenceObjective(reference), config.reference.unit
-    raise InputError(f"unknown model family {config.family!r}: rvq or reference")
+    if config.family == "hyperprior":
+        return HyperpriorObjective(Hyperprior(config.hyperprior)), config.hyperprior.unit
+    raise InputError(f"unknown model family {config.family!r}: rvq, reference or hyperprior")
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
