@@ -30,6 +30,8 @@ class HyperpriorConfig:
     ----------
     bands, width, latents : int
         Bands of the image, channels of the transforms, channels of the latents (N and M of TerraCodec).
+    downscale : int
+        Pixels a latent's side, 8 or 16.
     levels : int
         Trained rates; those between are interpolated.
     lambda_low, lambda_high : float
@@ -42,6 +44,7 @@ class HyperpriorConfig:
     bands: int = 10
     width: int = 128
     latents: int = 192
+    downscale: int = 16
     levels: int = 6
     lambda_low: float = 2.0
     lambda_high: float = 4000.0
@@ -55,7 +58,7 @@ class GDN(nn.Module):
         super().__init__()
         self.inverse = inverse
         self.root_beta = nn.Parameter(torch.ones(channels))
-        self.root_gamma = nn.Parameter(0.01 + math.sqrt(0.1) * torch.eye(channels))
+        self.root_gamma = nn.Parameter(0.01 + 0.02 * torch.eye(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> the same shape."""
@@ -65,12 +68,14 @@ class GDN(nn.Module):
         return out
 
 
-def _down(channels: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, 5, stride=2, padding=2)
+def _down(channels: int, out: int, stride: int = 2) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, 5, stride=stride, padding=2)
 
 
-def _up(channels: int, out: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, out, 5, stride=2, padding=2, output_padding=1)
+def _up(channels: int, out: int, stride: int = 2) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(
+        channels, out, 5, stride=stride, padding=2, output_padding=stride - 1
+    )
 
 
 class SidePrior(nn.Module):
@@ -106,6 +111,7 @@ class Hyperprior(nn.Module):
         super().__init__()
         self.config = config
         wide, latents = config.width, config.latents
+        last = config.downscale // 8
         self.analysis = nn.Sequential(
             _down(config.bands, wide),
             GDN(wide),
@@ -113,10 +119,10 @@ class Hyperprior(nn.Module):
             GDN(wide),
             _down(wide, wide),
             GDN(wide),
-            _down(wide, latents),
+            _down(wide, latents, last),
         )
         self.synthesis = nn.Sequential(
-            _up(latents, wide),
+            _up(latents, wide, last),
             GDN(wide, inverse=True),
             _up(wide, wide),
             GDN(wide, inverse=True),
@@ -139,32 +145,66 @@ class Hyperprior(nn.Module):
             nn.Conv2d(latents * 3 // 2, 2 * latents, 3, padding=1),
         )
         self.prior = SidePrior(config.levels, wide)
-        ratio = math.log(config.lambda_high / config.lambda_low)
-        start = torch.linspace(0, ratio / 2, config.levels)[:, None].repeat(1, latents)
-        self.log_gain = nn.Parameter(start.clone())
-        self.log_inverse_gain = nn.Parameter(-start)
+        worth = torch.logspace(
+            math.log10(config.lambda_low), math.log10(config.lambda_high), config.levels
+        )
+        start = 0.5 * (worth / 6).log()[:, None]  # the step that costs as much error as it saves bits
+        self.log_gain = nn.Parameter(start.repeat(1, latents))
+        self.log_inverse_gain = nn.Parameter(-start.repeat(1, latents))
+        self.log_side_gain = nn.Parameter(torch.full((config.levels, wide), math.log(4)))
+        self.log_side_inverse_gain = nn.Parameter(torch.full((config.levels, wide), -math.log(4)))
 
-    def gained(self, pixels: Tensor, level: Tensor) -> Tensor:
-        """Bands [B, bands, H, W] in network units -> latents [B, M, H/16, W/16], ready to round, at levels [B]."""
-        gain = torch.exp(interpolate(self.log_gain, level))[:, :, None, None]
-        out: Tensor = self.analysis(pixels).float() * gain
+    @torch.no_grad()
+    def start_from_pca(self, sample: Tensor) -> None:
+        """Start analysis and synthesis from principal components of sample images [B, bands, H, W].
+
+        Level by level: the 2 x 2 blocks of a level's kept components give those of the next.
+        """
+        values, kept = sample, sample.shape[1]
+        for down, up in zip(self.analysis[::2], reversed(self.synthesis[::2]), strict=True):
+            assert isinstance(down, nn.Conv2d) and isinstance(up, nn.ConvTranspose2d)
+            stride = down.stride[0]
+            blocks = F.pixel_unshuffle(values, stride)
+            flat = blocks.movedim(1, -1).flatten(0, -2).double()
+            count = min(down.out_channels, flat.shape[1])
+            basis = torch.linalg.eigh(flat.T @ flat)[1].flip(1)[:, :count].T.float()
+            down.weight[:count] = 0
+            up.weight.zero_()
+            inner = slice(2, 2 + stride)
+            for weight in (down.weight, up.weight):
+                weight[:count, :kept, inner, inner] = basis.reshape(count, kept, stride, stride)
+            for layer in (down, up):
+                assert layer.bias is not None
+                layer.bias.zero_()
+            values = F.conv2d(blocks, basis[:, :, None, None])
+            kept = count
+
+    def latents(self, pixels: Tensor) -> Tensor:
+        """Bands [B, bands, H, W] in network units -> latents [B, M, h, w]."""
+        out: Tensor = self.analysis(pixels).float()
         return out
 
-    def side(self, gained: Tensor) -> Tensor:
-        """Gained latents -> hyperprior's latents [B, N, H/64, W/64]."""
-        out: Tensor = self.hyper_analysis(gained).float()
+    def side(self, latents: Tensor, level: Tensor) -> Tensor:
+        """Latents -> hyperprior's latents [B, N, h/4, w/4], ready to round, at levels [B]."""
+        out: Tensor = self.hyper_analysis(latents).float() * gain(self.log_side_gain, level)
         return out
 
-    def moments(self, side: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, side: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """Rounded hyperprior's latents -> mean and standard deviation of the gained latents."""
-        mean, raw = self.hyper_synthesis(side).float().chunk(2, dim=1)
-        return mean, LOWEST_SCALE + F.softplus(raw)
+        scaled = side * gain(self.log_side_inverse_gain, level)
+        mean, raw = self.hyper_synthesis(scaled).float().chunk(2, dim=1)
+        factor = gain(self.log_gain, level)
+        return mean * factor, LOWEST_SCALE + F.softplus(raw) * factor
 
     def decoded(self, gained: Tensor, level: Tensor) -> Tensor:
         """Rounded gained latents -> bands [B, bands, H, W] in network units."""
-        gain = torch.exp(interpolate(self.log_inverse_gain, level))[:, :, None, None]
-        out: Tensor = self.synthesis(gained * gain).float()
+        out: Tensor = self.synthesis(gained * gain(self.log_inverse_gain, level)).float()
         return out
+
+
+def gain(log_gains: Tensor, level: Tensor) -> Tensor:
+    """Gains [B, C, 1, 1] at fractional levels [B]: geometric between the trained ones."""
+    return torch.exp(interpolate(log_gains, level))[:, :, None, None]
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -183,28 +223,28 @@ def gaussian_bits(residual: Tensor, scale: Tensor) -> Tensor:
 class HyperpriorObjective:
     """Rate plus λ times squared error, the level drawn a sample.
 
-    Rates see uniform noise, the synthesis sees rounded latents (Minnen and Singh 2020). A sample's loss is weighted
-    by the reciprocal of its rate, as the shipped model's objective does, so that no level dominates.
+    Rates see uniform noise, the synthesis sees rounded latents (Minnen and Singh 2020). A sample counts with the
+    logarithm of its cost, so that no level dominates: what Bjøntegaard rates average, too.
     """
 
     def __init__(self, model: Hyperprior) -> None:
         self.model = model
 
     def encode_tokens(self, components: Tensor) -> Tensor:
-        """Bands [B, bands, H, W] -> latents of the last level."""
-        last = self.model.config.levels - 1
-        return self.model.gained(components, torch.full((len(components),), float(last)))
+        """Bands [B, bands, H, W] -> latents [B, M, h, w]."""
+        return self.model.latents(components)
 
     def loss(self, pixels: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
         """Loss of a batch [B, bands, H, W] (there are no tokens to quantise)."""
         config, model = self.model.config, self.model
         samples, _, height, width = pixels.shape
         level = torch.rand(samples, device=pixels.device) * (config.levels - 1)
-        gained = model.gained(pixels, level)
-        side = model.side(gained)
+        latents = self.encode_tokens(pixels)
+        gained = latents * gain(model.log_gain, level)
+        side = model.side(latents, level)
         noisy = side + torch.rand_like(side) - 0.5
         side_bits = -model.prior.probability(noisy.flatten(2), level).clamp(min=1e-9).log2()
-        mean, scale = model.moments(rounded(side))
+        mean, scale = model.moments(rounded(side), level)
         residual = gained - mean
         bits = gaussian_bits(residual + torch.rand_like(residual) - 0.5, scale)
         bpp = (bits.sum((1, 2, 3)) + side_bits.sum((1, 2))) / (height * width)
@@ -212,7 +252,7 @@ class HyperpriorObjective:
         distortion = error.sum((1, 2, 3)) / (height * width)
         part = level / (config.levels - 1)
         worth = config.lambda_low * (config.lambda_high / config.lambda_low) ** part
-        loss = ((bpp + worth * distortion) / (bpp.detach() + 0.5)).mean()
+        loss = torch.log2(bpp + worth * distortion + 0.05).mean()
         return {"loss": loss, "bpp": bpp.mean().detach(), "mse": error.mean().detach()}
 
     @torch.no_grad()
@@ -225,11 +265,12 @@ class HyperpriorObjective:
             crop = tile[:, top : top + 256, left : left + 256]
             height, width = (n // BLOCK * BLOCK for n in crop.shape[1:])
             pixels = torch.as_tensor(crop[:, :height, :width], device=model.log_gain.device)[None]
+            latents = model.latents(pixels)
             for number in range(config.levels):
                 level = torch.full((1,), float(number), device=pixels.device)
-                gained = model.gained(pixels, level)
-                side = model.side(gained).round()
-                mean, scale = model.moments(side)
+                gained = latents * gain(model.log_gain, level)
+                side = model.side(latents, level).round()
+                mean, scale = model.moments(side, level)
                 residual = (gained - mean).round()
                 bits = gaussian_bits(residual, scale).sum()
                 bits -= model.prior.probability(side.flatten(2), level).clamp(min=1e-9).log2().sum()

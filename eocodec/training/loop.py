@@ -93,7 +93,7 @@ class Trainer:
 
     def start(self) -> None:
         """Start the linear transforms from principal components."""
-        if isinstance(self.model, RVQVAE):
+        if isinstance(self.model, RVQVAE | Hyperprior):
             batches = self.sampler.stream(((32, 128),), self.config.optimiser.seed + 1)
             sample = torch.cat([torch.as_tensor(next(batches)) for _ in range(6)])
             self.model.start_from_pca(sample.to(self.device))
