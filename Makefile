@@ -35,7 +35,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m bench.rate_distortion $(SCENES) --split test --out bench-out
+	$(BIN)/python -m bench $(SCENES) --split test --out bench-out
 
 clean:
 	rm -rf .venv build dist demo-out bench-out
