@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eocodec.training.principal import start_from_blocks
+
 BLOCK = 64
 """Both sides of an image must be multiples of this many pixels."""
 LOWEST_SCALE = 0.11
@@ -58,7 +60,7 @@ class GDN(nn.Module):
         super().__init__()
         self.inverse = inverse
         self.root_beta = nn.Parameter(torch.ones(channels))
-        self.root_gamma = nn.Parameter(0.01 + 0.02 * torch.eye(channels))
+        self.root_gamma = nn.Parameter(torch.full((channels, channels), 1e-3))  # almost linear
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> the same shape."""
@@ -73,9 +75,7 @@ def _down(channels: int, out: int, stride: int = 2) -> nn.Conv2d:
 
 
 def _up(channels: int, out: int, stride: int = 2) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(
-        channels, out, 5, stride=stride, padding=2, output_padding=stride - 1
-    )
+    return nn.ConvTranspose2d(channels, out, 5, stride=stride, padding=2, output_padding=stride - 1)
 
 
 class SidePrior(nn.Module):
@@ -148,36 +148,24 @@ class Hyperprior(nn.Module):
         worth = torch.logspace(
             math.log10(config.lambda_low), math.log10(config.lambda_high), config.levels
         )
-        start = 0.5 * (worth / 6).log()[:, None]  # the step that costs as much error as it saves bits
+        start = (
+            0.5 * (worth / 6).log()[:, None]
+        )  # the step that costs as much error as it saves bits
         self.log_gain = nn.Parameter(start.repeat(1, latents))
         self.log_inverse_gain = nn.Parameter(-start.repeat(1, latents))
         self.log_side_gain = nn.Parameter(torch.full((config.levels, wide), math.log(4)))
         self.log_side_inverse_gain = nn.Parameter(torch.full((config.levels, wide), -math.log(4)))
 
-    @torch.no_grad()
     def start_from_pca(self, sample: Tensor) -> None:
         """Start analysis and synthesis from principal components of sample images [B, bands, H, W].
 
         Level by level: the 2 x 2 blocks of a level's kept components give those of the next.
         """
-        values, kept = sample, sample.shape[1]
+        values = sample
         for down, up in zip(self.analysis[::2], reversed(self.synthesis[::2]), strict=True):
-            assert isinstance(down, nn.Conv2d) and isinstance(up, nn.ConvTranspose2d)
-            stride = down.stride[0]
-            blocks = F.pixel_unshuffle(values, stride)
-            flat = blocks.movedim(1, -1).flatten(0, -2).double()
-            count = min(down.out_channels, flat.shape[1])
-            basis = torch.linalg.eigh(flat.T @ flat)[1].flip(1)[:, :count].T.float()
-            down.weight[:count] = 0
-            up.weight.zero_()
-            inner = slice(2, 2 + stride)
-            for weight in (down.weight, up.weight):
-                weight[:count, :kept, inner, inner] = basis.reshape(count, kept, stride, stride)
-            for layer in (down, up):
-                assert layer.bias is not None
-                layer.bias.zero_()
-            values = F.conv2d(blocks, basis[:, :, None, None])
-            kept = count
+            assert isinstance(down, nn.Conv2d)
+            assert isinstance(up, nn.ConvTranspose2d)
+            values = start_from_blocks(down, up, values)
 
     def latents(self, pixels: Tensor) -> Tensor:
         """Bands [B, bands, H, W] in network units -> latents [B, M, h, w]."""

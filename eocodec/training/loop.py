@@ -93,11 +93,10 @@ class Trainer:
 
     def start(self) -> None:
         """Start the linear transforms from principal components."""
-        if isinstance(self.model, RVQVAE | Hyperprior):
-            batches = self.sampler.stream(((32, 128),), self.config.optimiser.seed + 1)
-            sample = torch.cat([torch.as_tensor(next(batches)) for _ in range(6)])
-            self.model.start_from_pca(sample.to(self.device))
-            self.average.load_state_dict(self.model.state_dict())
+        batches = self.sampler.stream(((32, 128),), self.config.optimiser.seed + 1)
+        sample = torch.cat([torch.as_tensor(next(batches)) for _ in range(6)])
+        self.objective.model.start_from_pca(sample.to(self.device))
+        self.average.load_state_dict(self.model.state_dict())
 
     def start_codebooks(self) -> None:
         """Start the codebooks by k-means on the token vectors of a few batches."""

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eocodec.networks import ResidualVectorQuantizer
+from eocodec.training.principal import start_from_blocks
+
+VALIDATION_SIDE = 64
+"""Validation looks at the inner pixels of a tile, this many a side: eight searches of 10 000 codes are slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,14 @@ class Block(nn.Module):
         return out
 
 
+class ReferenceQuantizer(ResidualVectorQuantizer):
+    """Residual vector quantiser whose start is affordable with 10 000 codes a stage."""
+
+    def kmeans(self, vectors: Tensor, iterations: int = 2) -> None:
+        """Start each stage from a few iterations on two vectors a code; the moving averages do the rest."""
+        super().kmeans(vectors[: 2 * self.codebooks.shape[1]], iterations)
+
+
 class ReferenceAutoencoder(nn.Module):
     """Encoder, residual vector quantiser and mirrored decoder of D3.4."""
 
@@ -92,7 +104,32 @@ class ReferenceAutoencoder(nn.Module):
             Block(wide),
             nn.ConvTranspose2d(wide, config.bands, 2 + first, stride=first, padding=1),
         )
-        self.quantizer = ResidualVectorQuantizer(config.stages, config.codebook_size, wide)
+        self.quantizer = ReferenceQuantizer(config.stages, config.codebook_size, wide)
+
+    @torch.no_grad()
+    def start_from_pca(self, sample: Tensor) -> None:
+        """Start as the principal components of the blocks of sample images [B, bands, H, W] and their inverse.
+
+        D3.4 does not say how its weights start. Here the core starts as the identity (the last normalisation of every
+        sub-block at zero), so that short training need not learn it.
+        """
+        values = sample
+        convolutions = [m for m in self.encoder if isinstance(m, nn.Conv2d)]
+        mirrors = [m for m in self.decoder if isinstance(m, nn.ConvTranspose2d)][::-1]
+        for down, up in zip(convolutions, mirrors, strict=True):
+            default = up.weight.clone()
+            values = start_from_blocks(down, up, values)
+        kept = values.shape[1]
+        down.weight[kept:] = (
+            0  # latents beyond the components start at zero, and the decoder reads them
+        )
+        up.weight[kept:] = default[kept:]
+        for network in (self.encoder, self.decoder):
+            for part in network.modules():
+                if isinstance(part, SubBlock):
+                    nn.init.zeros_(part.layers[-1].weight)  # type: ignore[arg-type]
+        for layer in (convolutions[-1], mirrors[0]):
+            layer.weight /= 4  # each of the two blocks doubles its input
 
 
 class ReferenceObjective:
@@ -129,13 +166,15 @@ class ReferenceObjective:
 
     @torch.no_grad()
     def validate(self, tiles: list[Any], log2_steps: tuple[float, ...]) -> dict[str, float]:
-        """RMSE in DN after each stage (mean over tiles), and each codebook's entropy in bits."""
+        """RMSE in DN after each stage (mean over the inner pixels of tiles), and each codebook's entropy in bits."""
         model, config = self.model, self.model.config
         device = next(model.parameters()).device
         figures: dict[str, float] = {}
         counts = torch.zeros(config.stages, config.codebook_size, device=device)
         for tile in tiles:
-            pixels = torch.as_tensor(tile, device=device)[None]
+            top, left = (max(n - VALIDATION_SIDE, 0) // 2 for n in tile.shape[1:])
+            crop = tile[:, top : top + VALIDATION_SIDE, left : left + VALIDATION_SIDE]
+            pixels = torch.as_tensor(crop, device=device)[None]
             vectors = model.encoder(pixels)
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, totals = model.quantizer.quantise(flat)
