@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from bench.peers.base import Stack
 from eocodec.training.data import load_scenes
@@ -23,7 +26,7 @@ def read_scenes(folder: Path, split: str, *, quick: bool = False) -> dict[str, S
     return {name: middle_crop(stack, _QUICK_SIDE) for name, stack in first}
 
 
-def middle_crop(stack: Stack, side: int) -> Stack:
+def middle_crop(stack: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     """Cut the middle out of a stack, at most `side` pixels a side."""
     height, width = stack.shape[1:]
     top, left = max(height - side, 0) // 2, max(width - side, 0) // 2

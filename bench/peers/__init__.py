@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.peers.base import Peer, PerBand, Stack
+from bench.peers.bounded import JpegLs, Lerc, Sperr, Sz3, Zfp
 from bench.peers.eocodec_cli import Eocodec, EocodecLayers
 from bench.peers.jpeg import Jpeg
 from bench.peers.jpeg2000 import Htj2k, Jpeg2000, Jpeg2000EqualPsnr
 from bench.peers.jpegxl import JpegXl, JpegXlModular
 from bench.peers.karhunen_loeve import OverKlt
+from bench.peers.video import X265, Avif
 
-__all__ = ["DECISIVE", "OURS", "Peer", "Stack", "all_peers", "named"]
-
-OURS = Eocodec().name
-"""The codec that all others are compared with."""
+__all__ = ["DECISIVE", "JPEG", "JPEG2000_KLT", "JPEGXL_KLT", "OURS", "Peer", "Stack"]
+__all__ += ["all_peers", "named"]
 
 _JPEG2000, _JPEGXL = Jpeg2000(), JpegXl(effort=7)
 
-CLASSICAL: tuple[Peer, ...] = (
+OURS = Eocodec().name
+"""The codec that all others are compared with."""
+JPEG = Jpeg().name
+JPEG2000_KLT = OverKlt(_JPEG2000).name
+JPEGXL_KLT = OverKlt(_JPEGXL).name
+
+_PEERS: tuple[Peer, ...] = (
     Eocodec(),
     EocodecLayers(),
     Jpeg(),
@@ -31,24 +37,33 @@ CLASSICAL: tuple[Peer, ...] = (
     OverKlt(_JPEGXL),
     OverKlt(JpegXl(effort=3)),
     OverKlt(JpegXlModular()),
+    OverKlt(Avif()),
+    OverKlt(X265()),
+    JpegLs(),
+    Lerc(),
+    PerBand(Sz3()),
+    PerBand(Zfp()),
+    PerBand(Sperr()),
+    OverKlt(Sperr()),
 )
 
 DECISIVE = (
     OURS,
-    Jpeg().name,
+    JPEG,
     PerBand(_JPEG2000).name,
-    OverKlt(_JPEG2000).name,
+    JPEG2000_KLT,
     OverKlt(Jpeg2000EqualPsnr()).name,
     PerBand(_JPEGXL).name,
-    OverKlt(_JPEGXL).name,
+    JPEGXL_KLT,
     OverKlt(JpegXl(effort=3)).name,
+    OverKlt(X265()).name,
 )
 """What a user would pick, and what releases are judged by."""
 
 
-def all_peers(checkpoints: Path | None) -> tuple[Peer, ...]:
+def all_peers(checkpoints: Path | None = None) -> tuple[Peer, ...]:
     """Return every codec; `checkpoints` is a folder of trained peers."""
-    return CLASSICAL
+    return _PEERS
 
 
 def named(name: str, checkpoints: Path | None = None) -> Peer:

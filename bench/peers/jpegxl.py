@@ -29,7 +29,7 @@ class JpegXl:
     """
 
     effort: int
-    settings: tuple[float, ...] = spaced(25, 0.15, 12)
+    settings: tuple[float, ...] = spaced(25, 0.15, 11)
     threads: int = 1
 
     @property
@@ -73,7 +73,7 @@ class JpegXlModular:
     """Planes rounded to multiples of a step, then JPEG XL without loss; settings are the step in DN."""
 
     name: str = "JPEG XL modular"
-    settings: tuple[float, ...] = spaced(800, 48, 7)
+    settings: tuple[float, ...] = spaced(800, 48, 6)
 
     def encode(self, planes: Planes, setting: float) -> bytes:
         """Encode."""
