@@ -1,6 +1,7 @@
 # Everything runs in .venv, made on first use from nothing but Python (>= 3.11) and make.
 PYTHON ?= python3
 SCENES ?= ../shared/data/s2
+SPLIT ?= test
 BIN := .venv/bin
 STAMP := .venv/.ready
 
@@ -35,7 +36,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m bench $(SCENES) --split test --out bench-out
+	$(BIN)/python -m bench $(SCENES) --split $(SPLIT) --out bench-out $(BENCH)
 
 clean:
 	rm -rf .venv build dist demo-out bench-out

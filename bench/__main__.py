@@ -1,4 +1,4 @@
-"""Rate-distortion of every codec on the scenes of a split: tables, CSV, plots and a report.
+"""Rate-distortion, speed and seams on the scenes of a split: tables, CSV, plots and one HTML report.
 
 python -m bench ../shared/data/s2 --split test --out bench-out
 """
@@ -6,16 +6,31 @@ python -m bench ../shared/data/s2 --split test --out bench-out
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
-from bench.curves import compute_curves
-from bench.peers import DECISIVE, OURS, all_peers
+from bench.curves import Curves, compute_curves
+from bench.peers import DECISIVE, OURS, Stack, all_peers
+from bench.pictures import SHOWN_RMSE, draw_comparisons
 from bench.plots import plot_qualities, plot_scenes
+from bench.report import Section, write_report
 from bench.scenes import read_scenes
-from bench.tables import error_table, rate_differences, scene_table, summary_table, write_csv
+from bench.seams import seam_ratios, seam_table
+from bench.speed import measure_speeds, speed_scene, speed_table
+from bench.tables import (
+    Table,
+    error_table,
+    rate_differences,
+    scene_table,
+    summary_table,
+    write_csv,
+)
+from eocodec.codec_models import find_card
+
+_PICTURED_SCENES = 2
 
 
 @click.command()
@@ -24,11 +39,12 @@ from bench.tables import error_table, rate_differences, scene_table, summary_tab
 @click.option("--out", type=click.Path(path_type=Path), default="bench-out", show_default=True)
 @click.option("--quick", is_flag=True, help="A crop of two scenes and the codecs that matter most.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; the cores by default.")
-@click.option("--codec", "codecs", multiple=True, help="Name of a codec to compare; repeatable.")
+@click.option("--codec", "codecs", multiple=True, help="Compare this codec only; repeatable.")
+@click.option("--curves-only", is_flag=True, help="Leave out speed, seams and pictures of crops.")
 @click.option(
     "--checkpoints",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of trained peers.",
+    help="Folder of the learned codecs trained here; without it they are left out.",
 )
 def main(
     data: Path,
@@ -38,34 +54,102 @@ def main(
     quick: bool,
     workers: int | None,
     codecs: tuple[str, ...],
+    curves_only: bool,
     checkpoints: Path | None,
 ) -> None:
     """Compare all codecs on the scenes of DATA."""
-    chosen = (OURS, *codecs) if codecs else DECISIVE if quick else None
-    peers = [peer for peer in all_peers(checkpoints) if chosen is None or peer.name in chosen]
+    peers = all_peers(checkpoints)
+    unknown = set(codecs) - {peer.name for peer in peers}
+    if unknown:
+        known = ", ".join(peer.name for peer in peers)
+        raise click.UsageError(f"no codec is named {', '.join(unknown)}; there are {known}")
+    chosen = (OURS, *codecs) if codecs else DECISIVE if quick else [peer.name for peer in peers]
+    peers = tuple(peer for peer in peers if peer.name in chosen)
     scenes = read_scenes(data, split, quick=quick)
+    workers = workers or len(os.sched_getaffinity(0))
     out.mkdir(parents=True, exist_ok=True)
     total = sum(stack.size for stack in scenes.values()) * len(peers)
     with tqdm(total=total, desc="curves", unit="sample", unit_scale=True, disable=None) as bar:
         curves = compute_curves(
             scenes,
             peers,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers,
             folder=out / "curves",
             checkpoints=checkpoints,
             progress=bar.update,
         )
+    write_csv(curves, out / f"rate-distortion-{split}.csv")
+    sections = [_rates(curves, out, split)]
+    if not curves_only:
+        sections += [_speed(scenes, quick=quick), _seams(scenes)]
+    for section in sections:
+        for table in section.tables:
+            click.echo(table.markdown() + "\n")
+    if not curves_only:
+        sections.append(_crops(scenes, out, workers, quick=quick))
+    report = out / f"report-{split}.html"
+    write_report(report, f"eocodec: the bench on split {split}", _introduction(scenes), sections)
+    click.echo(f"report: {report}")
+
+
+def _introduction(scenes: dict[str, Stack]) -> list[str]:
+    sizes = ", ".join(f"{name} ({s.shape[1]} x {s.shape[2]})" for name, s in scenes.items())
+    card = find_card()
+    return [
+        f"Model {card.name}, {card.id[:16]}. imagecodecs {version('imagecodecs')}, PyAV {version('av')}.",
+        f"Scenes, ten bands at 10 m, uint16: {sizes}.",
+        "Every byte needed to decode is counted; eocodec is run through its commands, GeoTIFF to .eoc and back. "
+        "RMSE over all bands in DN (reflectance x 10000), RMS in percent is RMSE / 100, PSNR for a peak of 10000, "
+        "bpppb is bits per pixel and band, bpp bits per pixel with all bands counted.",
+        "+ KLT: the codec on the file's own Karhunen-Loève components, one error weight for all of them. JPEG 2000 "
+        "is OpenJPEG's 9/7, one codestream with a component a plane, cut at one rate-distortion slope; equal PSNR: "
+        "one codestream a plane, all at one PSNR. JPEG XL e7 and e3: VarDCT at libjxl's effort 7 and 3, planes "
+        "linear in the Y of XYB.",
+    ]
+
+
+def _rates(curves: Curves, out: Path, split: str) -> Section:
     differences = rate_differences(curves, OURS)
-    tables = [
+    tables: list[Table] = [
         summary_table(differences, OURS),
         scene_table(differences, OURS),
         error_table(curves, OURS),
     ]
-    for table in tables:
-        click.echo(table.markdown() + "\n")
-    write_csv(curves, out / f"rate-distortion-{split}.csv")
-    plot_scenes(curves, OURS, out / f"rate-distortion-{split}.png")
-    plot_qualities(curves, next(iter(curves)), OURS, out / f"qualities-{split}.png")
+    by_scene = out / f"rate-distortion-{split}.png"
+    plot_scenes(curves, OURS, by_scene)
+    pictures = [("RMSE against rate", by_scene)]
+    for scene in list(curves)[:_PICTURED_SCENES]:
+        path = out / f"qualities-{scene}.png"
+        plot_qualities(curves, scene, OURS, path)
+        pictures.append((f"All measures against rate on {scene}", path))
+    return Section("Rate and distortion", tables, pictures)
+
+
+def _speed(scenes: dict[str, Stack], *, quick: bool) -> Section:
+    stack = speed_scene(scenes)
+    cores = len(os.sched_getaffinity(0))
+    speeds = [
+        speed
+        for threads in sorted({1, min(2, cores)})
+        for speed in measure_speeds(stack, threads=threads, repetitions=3 if quick else 5)
+    ]
+    return Section("Speed", [speed_table(speeds, stack)])
+
+
+def _seams(scenes: dict[str, Stack]) -> Section:
+    ratios = {name: seam_ratios(stack) for name, stack in scenes.items()}
+    return Section("Seams", [seam_table(ratios)])
+
+
+def _crops(scenes: dict[str, Stack], out: Path, workers: int, *, quick: bool) -> Section:
+    errors = SHOWN_RMSE[1:2] if quick else SHOWN_RMSE
+    shown = 1 if quick else _PICTURED_SCENES
+    pictures = [
+        picture
+        for scene, stack in list(scenes.items())[:shown]
+        for picture in draw_comparisons(scene, stack, out, errors=errors, workers=workers)
+    ]
+    return Section("Crops at equal rate and at equal error", pictures=pictures)
 
 
 if __name__ == "__main__":

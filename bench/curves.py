@@ -98,7 +98,7 @@ def compute_curves(
             else:
                 missing.append((stack.size, scene, name, path))
     missing.sort(key=lambda task: -task[0])
-    with ProcessPoolExecutor(workers, get_context("spawn"), _single_threaded) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), single_threaded) as pool:
         tasks = {
             pool.submit(_sweep_named, name, scenes[scene], checkpoints): (scene, name, path)
             for _, scene, name, path in missing
@@ -115,7 +115,8 @@ def _sweep_named(name: str, stack: Stack, checkpoints: Path | None) -> list[Poin
     return sweep(named(name, checkpoints), stack)
 
 
-def _single_threaded() -> None:
+def single_threaded() -> None:
+    """Keep a worker process on one core."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     threadpool_limits(1)

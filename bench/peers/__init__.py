@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from bench.peers.base import Peer, PerBand, Stack
@@ -61,9 +62,14 @@ DECISIVE = (
 """What a user would pick, and what releases are judged by."""
 
 
+@cache
 def all_peers(checkpoints: Path | None = None) -> tuple[Peer, ...]:
-    """Return every codec; `checkpoints` is a folder of trained peers."""
-    return _PEERS
+    """Return every codec, those trained here only if `checkpoints` names the folder of their weights."""
+    if checkpoints is None:
+        return _PEERS
+    from bench.peers.trained import trained_peers
+
+    return _PEERS + trained_peers(checkpoints)
 
 
 def named(name: str, checkpoints: Path | None = None) -> Peer:

@@ -1,0 +1,173 @@
+"""Curves, measures, seams, speed and the report."""
+
+import csv
+import json
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from bench.__main__ import main
+from bench.curves import compute_curves, sweep
+from bench.matching import at_error, at_size
+from bench.measures import measure, multi_scale_similarity, ndvi_error
+from bench.peers import named
+from bench.peers.eocodec_cli import write_geotiff
+from bench.report import Section, write_report
+from bench.seams import edge_mask, seam_ratios
+from bench.speed import measure_speeds
+from bench.tables import Table
+
+
+@dataclass
+class Rounding:
+    """A codec that rounds to multiples of its setting."""
+
+    settings: tuple = (2000, 1000, 500, 250, 125, 60, 30, 15, 7)
+    name: str = "rounding"
+    used: list = field(default_factory=list)
+
+    def encode(self, stack, setting):
+        self.used.append(setting)
+        return (np.rint(stack / setting) * setting).astype(np.uint16).tobytes()
+
+    def decode(self, data, shape):
+        return np.frombuffer(data, np.uint16).reshape(shape)
+
+
+def test_sweep_stops_beyond_the_range_on_both_sides(stack):
+    peer = Rounding()
+    points = sweep(peer, stack)
+    assert set(peer.used) == {500, 250, 125, 60}
+    assert [point.setting for point in points] == ["500", "250", "125", "60"]
+    assert points[0].rmse > 120
+    assert points[-1].rmse < 20
+
+
+def test_measures_of_a_known_error(stack):
+    point = measure("x", 1000, stack + 30.0, stack)
+    assert point.rmse == pytest.approx(30)
+    assert point.rms_percent == pytest.approx(0.3)
+    assert point.psnr == pytest.approx(50.457, abs=1e-3)
+    assert point.bpppb == pytest.approx(8000 / stack.size)
+    assert point.bpp == pytest.approx(10 * point.bpppb)
+    assert 0 < point.spectral_angle < 5
+
+
+def test_similarity_is_one_for_equal_stacks_and_falls_with_noise(stack):
+    noise = np.random.default_rng(0).normal(0, 1, stack.shape)
+    assert multi_scale_similarity(stack, stack) == pytest.approx(1)
+    little, much = (multi_scale_similarity(stack + s * noise, stack) for s in (20, 400))
+    assert 1 > little > much > 0
+
+
+def test_ndvi_error_by_hand():
+    stack = np.zeros((10, 1, 2), np.uint16)
+    stack[6], stack[2] = (
+        [[3000, 0]],
+        [[1000, 0]],
+    )  # B08, B04; nothing to divide by in the second pixel
+    decoded = stack.copy()
+    decoded[2] = [[3000, 0]]
+    assert ndvi_error(decoded, stack) == pytest.approx(0.5)
+
+
+def test_matching_meets_size_and_error(stack):
+    peer = named("JPEG 2000 + KLT")
+    assert len(at_size(peer, stack, 4000).data) == pytest.approx(4000, rel=0.05)
+    assert at_error(peer, stack, 50).rmse == pytest.approx(50, rel=0.05)
+    assert at_error(named("JPEG 8-bit per band"), stack, 50).rmse == pytest.approx(50, rel=0.2)
+
+
+def test_edges_are_the_outer_pixels_of_every_tile():
+    edge = edge_mask(40, 70, 32)
+    assert edge[:8].all()
+    assert edge[32:].all()
+    assert not edge[8:24, 8:24].any()
+    assert edge[16, 24:40].all()
+    assert not edge[16, 40:56].any()
+    assert edge[16, 56:].all()
+
+
+def test_seams_are_measured_at_every_layer(stack):
+    ratios = seam_ratios(stack, 32)
+    interior = [inside for _, inside in ratios]
+    assert len(ratios) == len(named("eocodec layers").settings)
+    assert interior[-1] < 0.2 * interior[0]
+
+
+def test_speed_of_eocodec_is_the_unit(stack):
+    first, *others = measure_speeds(stack, threads=1, repetitions=1)
+    assert (first.name, first.encoding_ratio, first.decoding_ratio) == ("eocodec", 1, 1)
+    assert [o.name for o in others] == [
+        "JPEG 2000 per band",
+        "JPEG 2000 + KLT",
+        "JPEG XL e7 + KLT",
+    ]
+    for other in others:
+        assert other.bpppb == pytest.approx(first.bpppb, rel=0.1)
+
+
+def test_report_needs_nothing_outside_itself(tmp_path):
+    Image.new("RGB", (4, 3), "red").save(tmp_path / "curve.png")
+    table = Table("Bytes & bits", ["codec", "mean"], [["A<B", "-1 %"]], "note")
+    path = tmp_path / "report.html"
+    write_report(
+        path, "bench", ["about"], [Section("One", [table], [("p", tmp_path / "curve.png")])]
+    )
+    text = path.read_text()
+    assert "Bytes &amp; bits" in text
+    assert "<td>A&lt;B</td><td>-1 %</td>" in text
+    assert_self_contained(text)
+
+
+def assert_self_contained(text):
+    sources = re.findall(r"""(?:src|href|url|srcset)\s*[=(]\s*["']?([^"')\s>]+)""", text)
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "//" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
+
+
+def test_tables_in_markdown():
+    table = Table("T", ["codec", "mean"], [["JPEG", "-50 %"]], "why")
+    assert table.markdown() == "### T\n\n| codec | mean |\n| --- | ---: |\n| JPEG | -50 % |\n\nwhy"
+
+
+def test_bench_of_a_folder_writes_csv_plots_and_report(stack, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    write_geotiff(stack, data / "berlin.tif")
+    scene = {"id": "berlin", "split": "val", "weight": 1, "files": ["berlin.tif"]}
+    (data / "index.json").write_text(json.dumps({"scenes": [scene]}))
+    words = [str(data), "--split", "val", "--out", str(out), "--workers", "1", "--curves-only"]
+    words += ["--codec", "JPEG 8-bit per band"]
+
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+
+    assert result.exit_code == 0
+    row = re.search(r"\| JPEG 8-bit per band \| (-[\d.]+) %", result.output)
+    assert float(row[1]) < -20
+    with (out / "rate-distortion-val.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["codec"] for row in rows} == {"eocodec", "JPEG 8-bit per band"}
+    assert all(
+        float(row["bpp"]) == pytest.approx(10 * float(row["bpppb"]), rel=0.01) for row in rows
+    )
+    assert_self_contained((out / "report-val.html").read_text())
+
+
+def test_curves_are_computed_once_for_the_same_pixels(stack, tmp_path):
+    peer = named("JPEG 8-bit per band")
+    scenes = {"berlin": stack, "brighter": stack + 1}
+    words = {"workers": 1, "folder": tmp_path}
+    curves = compute_curves(scenes, [peer], **words)
+    assert curves["berlin"][peer.name] == sweep(peer, stack)
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == 2
+    for path in kept:
+        path.write_text("[]")
+
+    assert compute_curves(scenes, [peer], **words)["berlin"][peer.name] == []
