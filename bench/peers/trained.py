@@ -233,7 +233,8 @@ def _side_tables(model: Hyperprior, level: Tensor) -> Counts:
 def _frequencies(model: ReferenceAutoencoder, stage: int) -> Counts:
     """Counts of a stage's codes: their moving-average use in training."""
     usage = model.quantizer.usage[stage].numpy().astype(np.float64)
-    return 1 + np.floor(usage / usage.sum() * PRECISION).astype(np.int64)
+    counts: Counts = 1 + np.floor(usage / usage.sum() * PRECISION).astype(np.int64)
+    return counts
 
 
 def _runs(scale: Tensor) -> tuple[npt.NDArray[np.int64], list[tuple[int, slice]]]:

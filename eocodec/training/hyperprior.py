@@ -162,9 +162,9 @@ class Hyperprior(nn.Module):
         Level by level: the 2 x 2 blocks of a level's kept components give those of the next.
         """
         values = sample
-        for down, up in zip(self.analysis[::2], reversed(self.synthesis[::2]), strict=True):
-            assert isinstance(down, nn.Conv2d)
-            assert isinstance(up, nn.ConvTranspose2d)
+        convolutions = [m for m in self.analysis if isinstance(m, nn.Conv2d)]
+        mirrors = [m for m in self.synthesis if isinstance(m, nn.ConvTranspose2d)][::-1]
+        for down, up in zip(convolutions, mirrors, strict=True):
             values = start_from_blocks(down, up, values)
 
     def latents(self, pixels: Tensor) -> Tensor:
