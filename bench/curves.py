@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -98,7 +98,7 @@ def compute_curves(
             else:
                 missing.append((stack.size, scene, name, path))
     missing.sort(key=lambda task: -task[0])
-    with ProcessPoolExecutor(workers, get_context("spawn"), single_threaded) as pool:
+    with worker_pool(workers) as pool:
         tasks = {
             pool.submit(_sweep_named, name, scenes[scene], checkpoints): (scene, name, path)
             for _, scene, name, path in missing
@@ -115,8 +115,14 @@ def _sweep_named(name: str, stack: Stack, checkpoints: Path | None) -> list[Poin
     return sweep(named(name, checkpoints), stack)
 
 
-def single_threaded() -> None:
-    """Keep a worker process on one core."""
+def worker_pool(workers: int) -> Executor:
+    """Return processes of one thread each; for a single one, a thread of this process."""
+    if workers == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(workers, get_context("spawn"), _single_threaded)
+
+
+def _single_threaded() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     threadpool_limits(1)

@@ -35,10 +35,11 @@ def main() -> None:
     if not source.exists():
         write_mosaic(scenes, source, rows)
     raw = 10 * rows * SIDE * 2
-    for words in (
+    commands: tuple[list[str | Path], ...] = (
         ["compress", source, "-o", container, "--overwrite", *sys.argv[4:]],
         ["decompress", container, "-o", restored, "--overwrite"],
-    ):
+    )
+    for words in commands:
         seconds, peak = measured(words)
         figures = {
             "command": words[0],

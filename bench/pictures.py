@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bench.curves import single_threaded
+from bench.curves import worker_pool
 from bench.matching import Coded, at_error, at_size, code
 from bench.peers import JPEG, JPEG2000_KLT, JPEGXL_KLT, OURS, Stack, named
 from bench.scenes import middle_crop
@@ -67,7 +65,7 @@ def draw_comparisons(
         Title and PNG file of each picture.
     """
     crop = middle_crop(stack, _CODED)
-    with ProcessPoolExecutor(workers, get_context("spawn"), single_threaded) as pool:
+    with worker_pool(workers) as pool:
         compared = list(pool.map(partial(compare_crop, crop), errors))
     pictures = []
     for wanted, found in zip(errors, compared, strict=True):

@@ -25,14 +25,16 @@ EDGE = 8
 def edge_mask(height: int, width: int, tile_size: int) -> npt.NDArray[np.bool_]:
     """Return True on the outer 8 pixels of every tile of a grid that starts top left."""
     rows, columns = (_near_end(size, tile_size) for size in (height, width))
-    return rows[:, None] | columns[None]
+    edge: npt.NDArray[np.bool_] = rows[:, None] | columns[None]
+    return edge
 
 
 def _near_end(size: int, tile_size: int) -> npt.NDArray[np.bool_]:
     at = np.arange(size)
     start = at % tile_size
     end = np.minimum(at - start + tile_size, size) - 1 - at
-    return (start < EDGE) | (end < EDGE)
+    near: npt.NDArray[np.bool_] = (start < EDGE) | (end < EDGE)
+    return near
 
 
 def seam_ratios(stack: Stack, tile_size: int = TILE_SIZE) -> list[tuple[float, float]]:
@@ -43,7 +45,7 @@ def seam_ratios(stack: Stack, tile_size: int = TILE_SIZE) -> list[tuple[float, f
     """
     layers = find_card().layers
     data = encode_file(stack, "--quality", str(layers), "--tile-size", str(tile_size))
-    edge = edge_mask(*stack.shape[1:], tile_size)
+    edge = edge_mask(stack.shape[1], stack.shape[2], tile_size)
     ratios = []
     for count in range(1, layers + 1):
         error = decode_file(data, "--layers", str(count)).astype(np.float64) - stack

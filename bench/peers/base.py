@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -73,7 +74,8 @@ class PerBand:
     def encode(self, stack: Stack, setting: Any) -> bytes:
         """Encode a stack."""
         means = np.rint(stack.mean(axis=(1, 2))).astype("<u2")
-        return means.tobytes() + self.coder.encode(stack - _planes(means), setting)
+        planes = self.coder.encode(stack - _planes(means), setting)
+        return bytes(means.tobytes()) + planes
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Planes:
         """Decode."""
@@ -130,7 +132,7 @@ class IntegerScale:
         return cls(*cls._LAYOUT.unpack_from(data))
 
 
-def join(parts: list[bytes]) -> bytes:
+def join(parts: Sequence[bytes | bytearray]) -> bytes:
     """Concatenate, each part after its length in base 128, least significant digit first."""
     out = bytearray()
     for part in parts:

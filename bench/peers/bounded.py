@@ -79,7 +79,7 @@ class Zfp:
         """Encode."""
         return join(
             [
-                imagecodecs.zfp_encode(plane, setting, mode="a", header=True)
+                imagecodecs.zfp_encode(plane, setting, mode="a", header=True)  # type: ignore[arg-type]
                 for plane in planes.astype(np.float32)
             ]
         )
@@ -99,7 +99,7 @@ class Sperr:
 
     def encode(self, planes: Planes, setting: float) -> bytes:
         """Encode."""
-        parts = []
+        parts: list[bytes | bytearray] = []
         for plane in planes.astype(np.float32):
             spread = float(np.ptp(plane)) or 1.0
             psnr = max(20 * float(np.log10(spread / setting)), _LEAST_PSNR)

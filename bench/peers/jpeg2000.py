@@ -31,7 +31,7 @@ class Jpeg2000:
         scale = IntegerScale.centred(planes, 16, finest=_FINEST)
         code = imagecodecs.jpeg2k_encode(
             scale.to_integers(planes),
-            level=_psnr(setting / scale.step),
+            level=_psnr(setting / scale.step),  # type: ignore[arg-type]
             codecformat="j2k",
             reversible=False,
             planar=True,
@@ -60,7 +60,12 @@ class Jpeg2000EqualPsnr:
         level = _psnr(setting / scale.step)
         return scale.to_bytes() + join(
             [
-                imagecodecs.jpeg2k_encode(plane, level=level, codecformat="j2k", reversible=False)
+                imagecodecs.jpeg2k_encode(
+                    plane,
+                    level=level,  # type: ignore[arg-type]
+                    codecformat="j2k",
+                    reversible=False,
+                )
                 for plane in scale.to_integers(planes)
             ]
         )

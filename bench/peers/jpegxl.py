@@ -65,7 +65,8 @@ class JpegXl:
                 for part in split(data[_LAYOUT.size :])
             ]
         )
-        return ((_luma(light.astype(np.float64)) - _MIDDLE) * step + middle).reshape(shape)
+        planes: Planes = (_luma(light.astype(np.float64)) - _MIDDLE) * step + middle
+        return planes.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,11 @@ class JpegXlModular:
 
 def _light(luma: Planes) -> Planes:
     """Linear light of a grey pixel with the Y of XYB."""
-    return (luma + _ROOT) ** 3 - _BIAS
+    light: Planes = (luma + _ROOT) ** 3 - _BIAS
+    return light
 
 
 def _luma(light: npt.NDArray[np.float64]) -> Planes:
     """Y of XYB of a grey pixel with the linear light."""
-    return np.cbrt(light + _BIAS) - _ROOT
+    luma: Planes = np.cbrt(light + _BIAS) - _ROOT
+    return luma
