@@ -131,7 +131,7 @@ def _speed(scenes: dict[str, Stack], *, quick: bool) -> Section:
     speeds = [
         speed
         for threads in sorted({1, min(2, cores)})
-        for speed in measure_speeds(stack, threads=threads, repetitions=3 if quick else 5)
+        for speed in measure_speeds(stack, threads=threads, repetitions=3)
     ]
     return Section("Speed", [speed_table(speeds, stack)])
 
@@ -142,7 +142,7 @@ def _seams(scenes: dict[str, Stack]) -> Section:
 
 
 def _crops(scenes: dict[str, Stack], out: Path, workers: int, *, quick: bool) -> Section:
-    errors = SHOWN_RMSE[1:2] if quick else SHOWN_RMSE
+    errors = SHOWN_RMSE[1:] if quick else SHOWN_RMSE
     shown = 1 if quick else _PICTURED_SCENES
     pictures = [
         picture

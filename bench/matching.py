@@ -14,7 +14,7 @@ from bench.peers.base import Peer, Stack
 from eocodec.metrics import compare
 
 _TRIES = 9
-_TOLERANCE = 0.01
+_TOLERANCE = 0.015
 
 
 @dataclass(frozen=True)

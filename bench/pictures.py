@@ -17,7 +17,7 @@ from bench.peers import JPEG, JPEG2000_KLT, JPEGXL_KLT, OURS, Stack, named
 from bench.scenes import middle_crop
 from eocodec.bands import MODEL_BANDS
 
-SHOWN_RMSE = (100.0, 50.0, 25.0)
+SHOWN_RMSE = (70.0, 35.0)
 """Errors of eocodec in DN at which crops are shown."""
 PEERS = (JPEG, JPEG2000_KLT, JPEGXL_KLT)
 _COMPOSITES = {"true colour": ("B04", "B03", "B02"), "false colour": ("B08", "B04", "B03")}

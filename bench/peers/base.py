@@ -167,7 +167,7 @@ def spaced(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(float(f"{value:.3g}") for value in np.geomspace(low, high, count))
 
 
-RMSE_TARGETS = spaced(150, 15, 8)
+RMSE_TARGETS = spaced(128, 18.5, 7)
 """Errors in DN for codecs that take one."""
 
 
