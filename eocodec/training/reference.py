@@ -94,8 +94,8 @@ class ReferenceQuantizer(ResidualVectorQuantizer):
         return torch.cat(parts)
 
     def kmeans(self, vectors: Tensor, iterations: int = 2) -> None:
-        """Start each stage from a few iterations on two vectors a code; the moving averages do the rest."""
-        super().kmeans(vectors[: 2 * self.codebooks.shape[1]], iterations)
+        """Start each stage from two iterations only; the moving averages of training do the rest."""
+        super().kmeans(vectors, iterations)
 
 
 class ReferenceAutoencoder(nn.Module):
