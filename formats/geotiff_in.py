@@ -187,7 +187,12 @@ def _settings(
     if target.bits_per_sample is not None:
         target = _target_of_learned_part(parts, target.bits_per_sample)
     point = choose_settings(
-        _sample(parts[0]), target, settings, most_layers=card.layers, threads=options.threads
+        _sample(parts[0]),
+        target,
+        settings,
+        most_layers=card.layers,
+        least_layers=card.token_layers + 1,
+        threads=options.threads,
     )
     return replace(point.settings, nodata=options.settings.nodata), point
 

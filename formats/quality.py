@@ -2,8 +2,9 @@
 
 The learned mode has two knobs: the number of layers, coarse, and the scale of the quantiser steps,
 continuous. One encoding of a few sampled tiles tells error and size of every prefix of layers; the
-prefix nearest to the request is then fine-tuned by a bracketed secant search on the step scale, on
-which error and size depend nearly by a power law.
+prefix just too coarse for the request (with finer steps it takes fewer bytes than the next one) is then
+fine-tuned by a bracketed secant search on the step scale, on which error and size depend nearly by a
+power law.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 MAX_SAMPLED_TILES = 16
 STEP_SCALES = (0.25, 4.0)
+_REACH = {"rmse": 0.8, "size": 1.25}
+"""A prefix too coarse by up to this, in ln of the figure, is preferred to the next one."""
 _TOLERANCE = 0.02
 _MAX_ENCODINGS = 6
 # d ln(error) and d ln(size) for a doubling of the steps, to begin with.
@@ -91,6 +94,7 @@ def choose_settings(
     settings: EncodeSettings,
     *,
     most_layers: int,
+    least_layers: int = 1,
     threads: int | None = None,
 ) -> Point:
     """Find settings that meet `target` closely on sampled tiles.
@@ -105,6 +109,8 @@ def choose_settings(
         Settings to start from.
     most_layers : int
         Layers that the model has.
+    least_layers : int
+        Layers from which on the error follows the step scale.
     threads : int, optional
         Tiles encoded at a time; the process's cores, at most 8, by default.
 
@@ -131,11 +137,11 @@ def choose_settings(
         coarse_enough = (target.excess(encoded, finest) <= 0) == (target.rmse is not None)
         if not coarse_enough and finest < most_layers:
             encoded = encode(replace(settings, layers=most_layers))
-        return _refined(encode, encoded, _nearest_prefix(encoded, target), target)
+        return _refined(encode, encoded, _prefix(encoded, target, least_layers), target)
 
 
-def _nearest_prefix(encoded: _Encoded, target: Target) -> int:
-    """Return the number of layers whose figure is nearest to the target."""
+def _prefix(encoded: _Encoded, target: Target, least: int) -> int:
+    """Return the layers to fine-tune: the most that are too coarse, or one more where they are out of reach."""
     below, above = 1, len(encoded)
     finer_meets = target.rmse is not None
     # Errors fall and sizes grow with every layer, so a binary search finds the two neighbours.
@@ -145,7 +151,9 @@ def _nearest_prefix(encoded: _Encoded, target: Target) -> int:
             above = middle
         else:
             below = middle
-    return min((below, above), key=lambda layers: abs(target.excess(encoded, layers)))
+    reach = _REACH["rmse" if target.rmse is not None else "size"]
+    near = below >= min(least, above) and abs(target.excess(encoded, below)) <= reach
+    return below if near else above
 
 
 def _refined(
