@@ -21,9 +21,25 @@ from eocodec.payload import crc32c, put_varint
 
 MAGIC = b"\x89EOC\r\n\x1a\n"
 END_MAGIC = b"\x89EOX\r\n\x1a\n"
-MAJOR, MINOR = 0, 1
+MAJOR, MINOR = 0, 2
 FLAG_DEFLATED = 1
 MAX_HEADER_BYTES = 4 << 20
+_NAMES = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+DICTIONARY = (
+    '"area_or_point":"Area","crs":"EPSG:32633","dims":["y","x"],"dtype":"float32","nodata":0.0,'
+    '"tags":{"":{"TIFFTAG_IMAGEDESCRIPTION":"wavelength":"wavelength_unit":"nm"}},'
+    '"transform":[10.0,0.0,600000.0,0.0,-10.0,5900040.0],"unit":"reflectance","scale":0.0001,"offset":-0.1,'
+    '"codec":"eocodec.predictive-dev","colour":"undefined","colour":"red","colour":"green","colour":"blue",'
+    + ",".join(
+        f'{{"colour":"gray","description":"{name}","mask_flags":["all_valid"],"name":"{name}","position":{i}}}'
+        for i, name in enumerate(_NAMES)
+    )
+    + '{"arrays":[{"bands":['
+    + ",".join(f'{{"name":"{name}"}}' for name in _NAMES)
+    + '],"codec":"eocodec.rvq2d-dev","dims":["band","y","x"],"dtype":"uint16","layers":4,"model":"",'
+    '"name":"data","shape":[10,512,512],"tile":[10,512,512]}]}'
+).encode()
+"""Preset dictionary of the deflated header: text that headers have in common."""
 
 _PREFIX = struct.Struct("<8sBBHIII")
 _FOOTER = struct.Struct("<QQIII8s")
@@ -64,7 +80,7 @@ def build_header_section(raw: bytes) -> tuple[bytes, int]:
             f"the header takes {len(raw)} bytes, more than the {MAX_HEADER_BYTES} a container "
             "may hold: leave out large tags or ground control points"
         )
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=DICTIONARY)
     packed = packer.compress(raw) + packer.flush()
     deflated = len(packed) < len(raw)
     stored = packed if deflated else raw
@@ -128,7 +144,7 @@ def header_bytes(prefix: Prefix, stored: bytes) -> bytes:
         raise ChecksumError("the header does not match its CRC-32C")
     if not prefix.deflated:
         return stored
-    inflater = zlib.decompressobj(-15)
+    inflater = zlib.decompressobj(-15, DICTIONARY)
     try:
         # The declared size, already capped, bounds what a bomb may unfold.
         raw = inflater.decompress(stored, prefix.raw_size + 1)

@@ -3,11 +3,26 @@
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import eocodec
+
+
+def preset_dictionary() -> bytes:
+    """The block of section 2.2 of SPEC.md."""
+    spec = (Path(__file__).parents[2] / "SPEC.md").read_text()
+    block = spec.split("from a preset dictionary", 1)[1].split("```")[1].strip().split("\n")
+    names = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
+    repeated = [
+        ",".join(line.replace("···", n).replace(":i}", f":{i}}}") for i, n in enumerate(names))
+        if "···" in line
+        else line
+        for line in block
+    ]
+    return "".join(repeated).encode()
 
 
 def _crc_table():
@@ -64,13 +79,13 @@ def parse_container(data):
     """Return the header object, the index as lists of dicts, and the records in file order."""
     magic, major, minor, flags, stored, raw, crc = struct.unpack_from("<8sBBHIII", data)
     assert magic == bytes.fromhex("89454f430d0a1a0a")
-    assert (major, minor) == (0, 1)
+    assert (major, minor) == (0, 2)
     assert flags in (0, 1)
     section = data[24 : 24 + stored]
     assert crc == crc32c(data[:20] + section)
     if flags:
         assert stored < raw
-        inflater = zlib.decompressobj(-15)
+        inflater = zlib.decompressobj(-15, preset_dictionary())
         section = inflater.decompress(section)
         assert inflater.eof
         assert inflater.unused_data == b""

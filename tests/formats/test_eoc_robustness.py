@@ -316,7 +316,7 @@ def prefix(stored, raw, flags, declared=None):
         "<8sBBHII",
         b"\x89EOC\r\n\x1a\n",
         0,
-        1,
+        2,
         flags,
         len(stored) if declared is None else declared,
         raw,
