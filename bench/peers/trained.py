@@ -35,6 +35,10 @@ SIDE_REACH = 32
 """Integers that the tables of the hyperprior's latents reach to either side."""
 PRECISION = 1 << 20
 """Sum of a table's counts, but for the one that every symbol has at least."""
+ADAPTATION = 256
+"""Indices between two updates of their table."""
+PRIOR_SYMBOLS = 200
+"""Indices seen that weigh as much as the frequencies in training."""
 LEVEL_PARTS = 16
 """Parts of a level that a file can name."""
 
@@ -102,8 +106,8 @@ class TrainedHyperprior:
 class TrainedReference:
     """The RVQ-VAE of D3.4; settings are numbers of stages.
 
-    D3.4 counts plain indices, log2(10 000) bits each; here they are range-coded with the frequencies that each stage
-    had in training.
+    D3.4 counts plain indices, log2(10 000) bits each; here they are range-coded adaptively, from the frequencies that
+    each stage had in training to those seen in the file.
     """
 
     checkpoint: Path
@@ -126,7 +130,10 @@ class TrainedReference:
                 codebook = model.quantizer.codebooks[stage]
                 index = model.quantizer.nearest(residual, codebook)
                 residual = residual - codebook[index]
-                coder.encode(index.numpy(), _frequencies(model, stage))
+                frequencies = AdaptiveFrequencies(_usage(model, stage))
+                for part in np.split(index.numpy(), range(ADAPTATION, len(index), ADAPTATION)):
+                    coder.encode(part, frequencies.counts())
+                    frequencies.add(part)
         return bytes([setting]) + coder.finish()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -136,8 +143,13 @@ class TrainedReference:
         rows, columns = (-(-n // self.config.downscale) for n in shape[1:])
         total = torch.zeros(rows * columns, self.config.channels)
         for stage in range(data[0]):
-            index = coder.decode(rows * columns, _frequencies(model, stage))
-            total += model.quantizer.codebooks[stage][torch.as_tensor(index)]
+            frequencies = AdaptiveFrequencies(_usage(model, stage))
+            parts = []
+            for start in range(0, rows * columns, ADAPTATION):
+                number = min(ADAPTATION, rows * columns - start)
+                parts.append(coder.decode(number, frequencies.counts()))
+                frequencies.add(parts[-1])
+            total += model.quantizer.codebooks[stage][torch.as_tensor(np.concatenate(parts))]
         with torch.no_grad():
             pixels = model.decoder(total.reshape(1, rows, columns, -1).movedim(-1, 1))
         return _to_stack(pixels, self.config.unit, shape)
@@ -230,11 +242,28 @@ def _side_tables(model: Hyperprior, level: Tensor) -> Counts:
     return _counts(probability.numpy().astype(np.float64))
 
 
-def _frequencies(model: ReferenceAutoencoder, stage: int) -> Counts:
-    """Counts of a stage's codes: their moving-average use in training."""
+def _usage(model: ReferenceAutoencoder, stage: int) -> npt.NDArray[np.float64]:
+    """Share of each code of a stage: its moving-average use in training."""
     usage = model.quantizer.usage[stage].numpy().astype(np.float64)
-    counts: Counts = 1 + np.floor(usage / usage.sum() * PRECISION).astype(np.int64)
-    return counts
+    share: npt.NDArray[np.float64] = usage / usage.sum()
+    return share
+
+
+class AdaptiveFrequencies:
+    """Frequencies of symbols: those given count as much as ``PRIOR_SYMBOLS`` symbols seen."""
+
+    def __init__(self, share: npt.NDArray[np.float64]) -> None:
+        self.weights = share * PRIOR_SYMBOLS
+
+    def add(self, symbols: npt.NDArray[Any]) -> None:
+        """Count symbols."""
+        self.weights += np.bincount(symbols, minlength=len(self.weights))
+
+    def counts(self) -> Counts:
+        """Return the table of the symbols to come."""
+        share = self.weights / self.weights.sum()
+        table: Counts = 1 + np.floor(share * PRECISION).astype(np.int64)
+        return table
 
 
 def _runs(scale: Tensor) -> tuple[npt.NDArray[np.int64], list[tuple[int, slice]]]:
