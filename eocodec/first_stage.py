@@ -1,4 +1,4 @@
-"""The first refinement stage of a tile: pass after pass, each predicted from those before (:mod:`eocodec.smooth`)."""
+"""The first refinement stage of a tile: the smooth latents pass after pass (:mod:`eocodec.smooth`), then the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.refinement import Runs, StageTables, class_of, stage_scale, stage_step
-from eocodec.smooth import Pass, SmoothLatents, passes
+from eocodec.smooth import SmoothLatents, passes
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -34,30 +34,40 @@ def _walk(
     smooth: SmoothLatents,
     tables: StageTables,
     log_scale: IntArray,
-    code: Callable[[FloatArray, Pass, Runs], IntArray],
+    code: Callable[[FloatArray | None, npt.NDArray[np.intp], Runs], IntArray],
 ) -> FirstStage:
-    """Run through the passes.
+    """Run through the passes of the smooth latents and the others.
 
-    ``code`` gives the integers of one, flat, from its place and the prediction of its smooth latents.
+    ``code`` gives the integers of a part from the prediction of its latents (None for zero), their flat positions
+    in the grid (L, h, w) and their tables.
     """
     latents, height, width = log_scale.shape
-    integers = np.zeros((latents, height * width), np.int32)
-    values = np.zeros((latents, height * width), np.float32)
-    prediction = np.zeros((latents, height * width), np.float32)
-    decoded = np.zeros((len(smooth.channels), height * width), np.float32)
-    classes = class_of(stage_scale(log_scale, 0)).reshape(latents, -1)
+    area = height * width
+    classes = class_of(stage_scale(log_scale, 0)).reshape(latents, area)
+    integers = np.zeros((latents, area), np.int32)
+    values = np.zeros((latents, area), np.float32)
+    prediction = np.zeros((latents, area), np.float32)
+    decoded = np.zeros((len(smooth.channels), area), np.float32)
     for number, where in enumerate(passes(height, width)):
-        if not where.flat.size:
+        if not where.flat.size or not smooth.channels.size:
             continue
+        place = (smooth.channels[:, None], where.flat)
         predicted = smooth.predict(decoded.reshape(-1, height, width), number, where)
-        previous = np.zeros(latents * where.flat.size, np.int32)
-        runs = Runs.sort(classes.take(where.flat, axis=1).ravel(), previous, tables.first_class)
-        coded = code(predicted, where, runs)
-        value = tables.reconstruct(coded, previous, runs).reshape(latents, -1) * STEP
-        integers[:, where.flat] = coded.reshape(latents, -1)
-        values[:, where.flat] = value
-        prediction[smooth.channels[:, None], where.flat] = predicted
-        decoded[:, where.flat] = predicted + value[smooth.channels]
+        previous = np.zeros(predicted.size, np.int32)
+        runs = Runs.sort(classes[place].ravel(), previous, tables.first_class)
+        coded = code(predicted, smooth.channels[:, None] * area + where.flat, runs)
+        value = tables.reconstruct(coded, runs).reshape(predicted.shape) * STEP
+        integers[place] = coded.reshape(predicted.shape)
+        values[place] = value
+        prediction[place] = predicted
+        decoded[:, where.flat] = predicted + value
+    others = np.delete(np.arange(latents), smooth.channels)
+    if others.size:
+        previous = np.zeros(others.size * area, np.int32)
+        runs = Runs.sort(classes[others].ravel(), previous, tables.first_class)
+        coded = code(None, others[:, None] * area + np.arange(area), runs)
+        integers[others] = coded.reshape(-1, area)
+        values[others] = tables.reconstruct(coded, runs).reshape(-1, area) * STEP
     shape = log_scale.shape
     return FirstStage(integers.reshape(shape), prediction.reshape(shape), values.reshape(shape))
 
@@ -74,16 +84,15 @@ def encode_first_stage(
 
     ``log_scale`` is what :meth:`SmoothLatents.lower` gave.
     """
-    flat = residual.reshape(len(residual), -1)
 
-    def code(predicted: FloatArray, where: Pass, runs: Runs) -> IntArray:
-        units = flat.take(where.flat, axis=1)
-        units[smooth.channels] -= predicted
+    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> IntArray:
+        units = residual.take(places)
+        if predicted is not None:
+            units -= predicted
         units /= STEP
-        previous = np.zeros(units.size, np.int32)
-        integers = tables.quantise(units.ravel(), previous, runs, weight)
+        integers = tables.quantise(units.ravel(), runs, weight)
         if coder is not None:
-            tables.encode(coder, integers, previous, runs)
+            tables.encode(coder, integers, runs)
         return integers
 
     return _walk(smooth, tables, log_scale, code)
@@ -94,7 +103,7 @@ def decode_first_stage(
 ) -> FirstStage:
     """Inverse of :func:`encode_first_stage`; raises FormatError for invalid bytes."""
 
-    def code(predicted: FloatArray, where: Pass, runs: Runs) -> IntArray:
-        return tables.decode(coder, np.zeros(len(log_scale) * where.flat.size, np.int32), runs)
+    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> IntArray:
+        return tables.decode(coder, runs)
 
     return _walk(smooth, tables, log_scale, code)

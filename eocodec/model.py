@@ -30,7 +30,8 @@ FloatArray = npt.NDArray[np.float32]
 
 FLOAT_PARTS = ("analysis.", "synthesis.", "token_encoder.", "mean.", "quantizer.codebooks")
 
-
+GUARDED_TOKENS = 256
+"""Up to so many tokens it is made sure that every stage brings the prediction closer."""
 TOKEN_CANDIDATES = 8
 """Nearest codes that are tried where the nearest alone does not help."""
 
@@ -67,10 +68,13 @@ class Model:
         """Number of layers: token stages plus refinement stages."""
         return self.networks.config.token_stages + len(self.stages)
 
-    def analyse(self, components: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Components (bands, H, W) in network units -> latents (L, H/8, W/8), token vectors (D, H/16, W/16)."""
-        with torch.inference_mode():
-            latents = self.networks.analysis(torch.from_numpy(components)[None])
+    def analyse(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Coefficients (samples, h, w) in network units -> latents (L, h, w), token vectors (D, h/2, w/2)."""
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()),
+        ):
+            latents = self.networks.analysis(torch.from_numpy(coefficients)[None])
             vectors = self.networks.token_encoder(latents)
         return latents[0].numpy(), vectors[0].numpy()
 
@@ -80,21 +84,22 @@ class Model:
         """Token vectors (D, h, w) -> indices (stages, h, w), the nearest code of every stage.
 
         With the latents (L, 2h, 2w), a stage whose nearest codes would not bring the predicted latents closer
-        takes, place by place, the best of its nearest codes instead.
+        takes, place by place, the best of its nearest codes instead; of many tokens, the nearest always do.
         """
         depth, height, width = vectors.shape
         left = vectors.reshape(depth, -1).T.copy()
         indices = np.zeros((0, height, width), np.int32)
         error = np.inf
+        guarded = latents if height * width <= GUARDED_TOKENS else None
         for codebook in self.networks.quantizer.codebooks.numpy():
             distance = (codebook**2).sum(axis=1) - 2 * left @ codebook.T
             nearest = distance.argmin(axis=1)
             stage = nearest.reshape(1, height, width).astype(np.int32)
-            if latents is not None:
-                closer = self._cell_errors(np.concatenate([indices, stage]), latents).sum()
+            if guarded is not None:
+                closer = self._cell_errors(np.concatenate([indices, stage]), guarded).sum()
                 if closer >= error:
                     candidates = np.argsort(distance, axis=1)[:, :TOKEN_CANDIDATES].T
-                    stage, closer = self._best_codes(candidates, indices, latents)
+                    stage, closer = self._best_codes(candidates, indices, guarded)
                 error = closer
             left -= codebook[stage.ravel()]
             indices = np.concatenate([indices, stage])
@@ -134,11 +139,17 @@ class Model:
             return self.networks.mean(vectors.movedim(-1, 0)[None])[0].numpy()  # type: ignore[no-any-return]
 
     def synthesise(self, latents: FloatArray, step: float | None) -> FloatArray:
-        """Latents (L, h, w), with the step they were quantised with -> components (bands, 8h, 8w)."""
+        """Latents (L, h, w), with the step they were quantised with -> coefficients (samples, h, w)."""
         with torch.inference_mode():
             size = None if step is None else torch.full((1, 1, 1, 1), step)
             out: Tensor = self.networks.synthesis(torch.from_numpy(latents)[None], size)
         return out[0].numpy()
+
+
+@lru_cache(maxsize=1)
+def _fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 natively: then the encoder's branches use it."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def _integer_conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:

@@ -2,18 +2,18 @@
 
 The signal runs through the modules in this order (D3.4, section 2.3, with the lessons of its successors):
 
-- :class:`Analysis`: components of a tile (spectral transform applied) -> latents at 1/8 resolution. A linear
-  block transform, started from the principal components of training blocks, plus a convolutional branch whose
+- :class:`Analysis`: coefficients of a tile (:mod:`eocodec.spectral`) -> latents at 1/8 resolution. A linear
+  map, started from the principal components of training blocks, plus a convolutional branch whose
   output starts at zero: a working codec at step 0.
 - :class:`TokenEncoder` and :class:`ResidualVectorQuantizer`: latents -> token indices at 1/16 resolution,
   one learned codebook a stage, a variable number of stages.
 - :class:`TokenDecoder`: token vectors -> the mean and the log2 scale of every latent.
 - Refinement stages (:mod:`eocodec.refinement`) code the latents around that mean, each with a third of the step before.
-- :class:`Synthesis`: the mirrored linear transform, plus a branch that restores what quantisation took, in
+- :class:`Synthesis`: the mirrored linear map, plus a branch that restores what quantisation took, in
   units of the quantiser's step, so that one set of weights serves every stage.
 
 Everything on the decoder's path is made of convolutions, ReLU, clamps, additions and pixel shuffles.
-Tensors are [B, C, H, W] float32; ``step`` is [B, 1, 1, 1].
+Tensors are [B, C, h, w] float32; ``step`` is [B, 1, 1, 1].
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SMALLEST_LEVEL = 0.05
+"""Coefficients of a lower root mean square, in network units, are not raised to that of the others."""
 RESTORE_CLAMP = 16.0
 """Latents enter the restoring branch in units of the step, clamped to plus or minus this."""
 
@@ -42,9 +44,14 @@ class NetworkConfig:
     blocks: int = 4
     token_dim: int = 64
     token_width: int = 128
-    token_stages: int = 4
+    token_stages: int = 2
     codebook_size: int = 256
     unit: float = 256.0
+
+    @property
+    def samples(self) -> int:
+        """Samples of a block over all bands: the channels that enter and leave the networks."""
+        return self.bands * self.block**2
 
 
 def conv(inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1) -> nn.Conv2d:
@@ -58,6 +65,12 @@ def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
+
+
+def linear_map(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply the channels of [B, inputs, h, w] by a matrix [outputs, inputs], in float32 also under autocast."""
+    with torch.autocast(x.device.type, enabled=False):
+        return (matrix @ x.flatten(2)).reshape(len(x), len(matrix), *x.shape[2:])
 
 
 class ResidualBlock(nn.Module):
@@ -85,42 +98,40 @@ def branch(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
 
 
 class Analysis(nn.Module):
-    """Components [B, bands, H, W] in network units -> latents [B, latents, H/8, W/8]."""
+    """Coefficients [B, samples, h, w] in network units -> latents [B, latents, h, w].
+
+    ``gain`` is a fixed factor a coefficient, so that the branch sees those of any range alike.
+    """
+
+    gain: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.block = config.block
-        samples = config.bands * config.block**2
-        self.basis = nn.Parameter(torch.zeros(config.latents, samples))
-        self.branch = branch(samples, config.width, config.latents, config.blocks)
+        self.register_buffer("gain", torch.ones(config.samples, 1, 1))
+        self.basis = nn.Parameter(torch.zeros(config.latents, config.samples))
+        self.branch = branch(config.samples, config.width, config.latents, config.blocks)
 
-    def forward(self, components: Tensor) -> Tensor:
+    def forward(self, coefficients: Tensor) -> Tensor:
         """See the class."""
-        blocks = F.pixel_unshuffle(components, self.block)
-        with torch.autocast(blocks.device.type, enabled=False):
-            linear = F.conv2d(blocks, self.basis[:, :, None, None])
-        out: Tensor = linear + self.branch(blocks).float()
+        out: Tensor = linear_map(self.basis, coefficients)
+        out = out + self.branch(coefficients * self.gain).float()
         return out
 
 
 class Synthesis(nn.Module):
-    """Latents [B, latents, h, w] and the step they were quantised with -> components [B, bands, 8h, 8w]."""
+    """Latents [B, latents, h, w] and the step they were quantised with -> coefficients [B, samples, h, w]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.block = config.block
-        samples = config.bands * config.block**2
-        self.basis = nn.Parameter(torch.zeros(samples, config.latents))
+        self.basis = nn.Parameter(torch.zeros(config.samples, config.latents))
         self.branch = branch(config.latents, config.width, config.latents, config.blocks)
 
     def forward(self, latents: Tensor, step: Tensor | None) -> Tensor:
-        """Synthesise; without a step (tokens only) the linear transform alone is applied."""
+        """Synthesise; without a step (tokens only) the linear map alone is applied."""
         if step is not None:
             units = (latents / step).clamp(-RESTORE_CLAMP, RESTORE_CLAMP)
             latents = latents + step * self.branch(units).float()
-        with torch.autocast(latents.device.type, enabled=False):
-            blocks = F.conv2d(latents, self.basis[:, :, None, None])
-        return F.pixel_shuffle(blocks, self.block)
+        return linear_map(self.basis, latents)
 
 
 class TokenEncoder(nn.Module):
@@ -142,7 +153,7 @@ class TokenEncoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """See the class. Latents are companded: their range spans four orders of magnitude."""
-        out: Tensor = self.layers(torch.asinh(4 * latents)).float()
+        out: Tensor = self.layers(latents * torch.rsqrt(latents.abs() + 0.25)).float()
         return out
 
 
@@ -272,14 +283,13 @@ class RVQVAE(nn.Module):
         self.scale = TokenDecoder(config)
 
     @torch.no_grad()
-    def start_from_pca(self, components: Tensor) -> None:
-        """Set the linear transforms to the principal components of the blocks of [B, bands, H, W].
+    def start_from_pca(self, coefficients: Tensor) -> None:
+        """Set the linear maps to the principal components of coefficients [B, samples, h, w].
 
-        Every sample counts the same, whatever its contrast. The predictions of mean and scale start from
-        the root mean square of each component.
+        Every sample of the batch counts the same, whatever its contrast. The predictions of mean and scale
+        start from the root mean square of each component.
         """
-        blocks = F.pixel_unshuffle(components, self.config.block)
-        flat = blocks.flatten(2).double()
+        flat = coefficients.flatten(2).double()
         covariance = flat @ flat.transpose(1, 2)
         covariance = covariance / covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(
             1e-9
@@ -287,7 +297,10 @@ class RVQVAE(nn.Module):
         _, vectors = torch.linalg.eigh(covariance.sum(0))
         basis = vectors.flip(1)[:, : self.config.latents].float()
         self.analysis.basis.copy_(basis.T)
+        level = coefficients.square().mean((0, 2, 3)).sqrt()
+        self.analysis.gain.copy_(1 / (level + SMALLEST_LEVEL)[:, None, None])
         self.synthesis.basis.copy_(basis)
-        spread = F.conv2d(blocks, basis.T[:, :, None, None]).square().mean((0, 2, 3)).sqrt()
+        projected = F.conv2d(coefficients, basis.T[:, :, None, None])
+        spread = projected.square().mean((0, 2, 3)).sqrt()
         self.mean.gain.copy_(spread[:, None, None])
         self.scale.project.bias.copy_(spread.log2() - 1)  # type: ignore[union-attr]

@@ -68,24 +68,54 @@ def low_bits(context_class: int, state: int) -> int:
 
 @dataclass(frozen=True)
 class Runs:
-    """The latents of a stage sorted by table: ``order`` and where each (class, state) run lies in it."""
+    """The coded latents of a stage, sorted by table.
 
+    Attributes
+    ----------
+    size : int
+        Number of all latents. Those that are not coded stay 0.
+    order : int array
+        Flat positions of the coded ones, table after table.
+    sign : int32 array
+        Sign of their integer before the stage, 1 for zero: symbols count in this direction.
+    middle : int32 array
+        Magnitude of that integer in steps of the stage.
+    keys : uint8 array
+        Their table (class * STATES + state).
+    bounds : list of (class, state, start, stop)
+        Where the tables lie in ``order``.
+    """
+
+    size: int
     order: npt.NDArray[np.intp]
+    sign: IntArray
+    middle: IntArray
+    keys: npt.NDArray[np.uint8]
     bounds: list[tuple[int, int, int, int]]
 
     @classmethod
     def sort(cls, classes: npt.NDArray[np.uint8], previous: IntArray, first: int) -> Runs:
         """Sort flat latents; those of state 0 in classes below ``first`` are left out: their symbol is 0."""
-        keys = (classes * STATES + state_of(previous)).astype(np.uint8)
-        order = np.argsort(keys, kind="stable")
+        state = state_of(previous)
+        coded = np.flatnonzero((classes >= first) | (state > 0))
+        keys = classes[coded] * np.uint8(STATES) + state[coded]
+        sorting = np.argsort(keys, kind="stable")
+        order = coded[sorting]
+        before = previous[order]
+        sign = np.where(before < 0, np.int32(-1), np.int32(1))
         ends = np.cumsum(np.bincount(keys, minlength=CLASSES * STATES))
         bounds = []
-        for key in range(CLASSES * STATES):
-            context_class, state = divmod(key, STATES)
+        for key in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
+            context_class, state_number = divmod(key, STATES)
             start = int(ends[key - 1]) if key else 0
-            if ends[key] > start and (state or context_class >= first):
-                bounds.append((context_class, state, start, int(ends[key])))
-        return cls(order, bounds)
+            bounds.append((context_class, state_number, start, int(ends[key])))
+        return cls(previous.size, order, sign, RATIO * before * sign, keys[sorting], bounds)
+
+    def scatter(self, symbols: IntArray) -> IntArray:
+        """Integers (size,) after the stage from the symbols of the coded latents."""
+        out = np.zeros(self.size, np.int32)
+        out[self.order] = (symbols + self.middle) * self.sign
+        return out
 
 
 @dataclass(frozen=True)
@@ -97,7 +127,7 @@ class StageTables:
     counts : int32 array (CLASSES, STATES, 2 LIMIT + 2)
         Symbol counts, the escape last; at least 1 each.
     points : float32 array (CLASSES, STATES, 2 LIMIT + 1)
-        Reconstruction points in steps, of the symbol times the sign of the previous integer.
+        Reconstruction points of the symbols, in steps.
     first_class : int
         Latents of state 0 in lower classes are not coded.
     """
@@ -112,6 +142,18 @@ class StageTables:
         share = self.counts / self.counts.sum(axis=-1, keepdims=True)
         lengths: npt.NDArray[np.float64] = -np.log2(share)
         return lengths
+
+    @cached_property
+    def _cache(self) -> dict[tuple[int, int, float], tuple[FloatArray, IntArray]]:
+        return {}
+
+    def _thresholds(
+        self, context_class: int, state: int, weight: float
+    ) -> tuple[FloatArray, IntArray]:
+        key = (context_class, state, weight)
+        if key not in self._cache:
+            self._cache[key] = self.thresholds(*key)
+        return self._cache[key]
 
     def thresholds(
         self, context_class: int, state: int, weight: float
@@ -146,39 +188,29 @@ class StageTables:
                 hull.append(int(index))
         return np.array(edges, np.float32), np.array(hull, np.int32) - LIMIT
 
-    def quantise(
-        self, units: FloatArray, previous: IntArray, runs: Runs, weight: float
-    ) -> IntArray:
-        """Choose the integers of latents given in steps of this stage; ``weight`` is lambda in steps**2."""
-        out = RATIO * previous
-        sorted_units, sorted_previous = units[runs.order], previous[runs.order]
-        sorted_out = out[runs.order]
+    def quantise(self, units: FloatArray, runs: Runs, weight: float) -> IntArray:
+        """Choose the integers of flat latents given in steps of this stage; ``weight`` is lambda in steps**2."""
+        offset = units[runs.order] * runs.sign - runs.middle
+        symbols = np.empty(offset.shape, np.int32)
         for context_class, state, start, stop in runs.bounds:
-            before = sorted_previous[start:stop]
-            sign = np.where(before < 0, -1, 1).astype(np.int32)
-            offset = sorted_units[start:stop] * sign - RATIO * np.abs(before)
+            part = offset[start:stop]
             if low_bits(context_class, state):
-                symbol = np.rint(offset).astype(np.int32)
+                symbols[start:stop] = np.rint(part)
             else:
-                edges, symbols = self.thresholds(context_class, state, weight)
-                symbol = symbols[np.searchsorted(edges, offset)]
-                far = np.abs(offset) > LIMIT + 0.5
-                symbol[far] = np.rint(offset[far])
-            sorted_out[start:stop] = sign * (RATIO * np.abs(before) + symbol)
-        out[runs.order] = sorted_out
+                edges, chosen = self._thresholds(context_class, state, weight)
+                symbols[start:stop] = chosen[np.searchsorted(edges, part)]
+        far = np.flatnonzero(np.abs(offset) > LIMIT + 0.5)
+        symbols[far] = np.rint(offset[far])
+        return runs.scatter(symbols)
+
+    def symbols(self, integers: IntArray, runs: Runs) -> IntArray:
+        """Symbols of the coded latents that lead to these integers."""
+        out: IntArray = integers[runs.order] * runs.sign - runs.middle
         return out
 
-    def symbols(self, integers: IntArray, previous: IntArray) -> IntArray:
-        """Symbols that lead from the previous stage's integers to these."""
-        sign = np.where(previous < 0, -1, 1).astype(np.int32)
-        out: IntArray = integers * sign - RATIO * np.abs(previous)
-        return out
-
-    def encode(
-        self, coder: SymbolEncoder, integers: IntArray, previous: IntArray, runs: Runs
-    ) -> None:
+    def encode(self, coder: SymbolEncoder, integers: IntArray, runs: Runs) -> None:
         """Range-code the integers, run by run."""
-        symbols = self.symbols(integers, previous)[runs.order]
+        symbols = self.symbols(integers, runs)
         for context_class, state, start, stop in runs.bounds:
             symbol = symbols[start:stop]
             shift = low_bits(context_class, state)
@@ -194,7 +226,7 @@ class StageTables:
                 beyond = symbol[escaped]
                 coder.encode_unbounded(2 * (np.abs(beyond) - LIMIT - 1) + (beyond < 0))
 
-    def decode(self, coder: SymbolDecoder, previous: IntArray, runs: Runs) -> IntArray:
+    def decode(self, coder: SymbolDecoder, runs: Runs) -> IntArray:
         """Inverse of :meth:`encode`.
 
         Raises
@@ -202,8 +234,7 @@ class StageTables:
         FormatError
             The bytes are invalid, or a value exceeds what a latent can be.
         """
-        out = RATIO * previous
-        sorted_previous, sorted_out = previous[runs.order], out[runs.order]
+        symbols = np.empty(runs.order.shape, np.int32)
         for context_class, state, start, stop in runs.bounds:
             index = coder.decode(stop - start, self.counts[context_class, state])
             symbol = index - LIMIT
@@ -218,29 +249,29 @@ class StageTables:
                 symbol[escaped] = np.where(code & 1, -magnitude, magnitude)
             if low is not None:
                 symbol = (symbol << shift) - (1 << (shift - 1)) + low
-            before = sorted_previous[start:stop]
-            sign = np.where(before < 0, -1, 1).astype(np.int32)
-            sorted_out[start:stop] = sign * (RATIO * np.abs(before) + symbol)
-        if sorted_out.size and np.abs(sorted_out).max() > MAX_MAGNITUDE:
+            symbols[start:stop] = symbol
+        out = runs.scatter(symbols)
+        if out.size and np.abs(out).max() > MAX_MAGNITUDE:
             raise FormatError("a latent is out of range")
-        out[runs.order] = sorted_out
         return out
 
-    def reconstruct(self, integers: IntArray, previous: IntArray, runs: Runs) -> FloatArray:
+    def reconstruct(self, integers: IntArray, runs: Runs) -> FloatArray:
         """Values of the latents in steps of this stage."""
-        values = integers.astype(np.float32)[runs.order]
-        symbols = self.symbols(integers, previous)[runs.order]
-        sorted_previous = previous[runs.order]
-        for context_class, state, start, stop in runs.bounds:
-            symbol = symbols[start:stop]
-            inside = np.abs(symbol) <= LIMIT
-            if low_bits(context_class, state):
-                continue
-            before = sorted_previous[start:stop]
-            sign = np.where(before < 0, -1, 1).astype(np.float32)
-            point = self.points[context_class, state][np.where(inside, symbol, 0) + LIMIT]
-            value = sign * (RATIO * np.abs(before).astype(np.float32) + point)
-            values[start:stop] = np.where(inside, value, values[start:stop])
-        out = np.empty_like(values)
-        out[runs.order] = values
+        symbols = self.symbols(integers, runs)
+        inside = (symbols >= -LIMIT) & (symbols <= LIMIT) & ~_RAW[runs.keys]
+        index = runs.keys * np.int32(2 * LIMIT + 1) + np.clip(symbols, -LIMIT, LIMIT) + LIMIT
+        moved = np.where(inside, self._moves.take(index), np.float32(0))
+        out = np.zeros(runs.size, np.float32)
+        out[runs.order] = (symbols + runs.middle + moved) * runs.sign
         return out
+
+    @cached_property
+    def _moves(self) -> FloatArray:
+        """Reconstruction points relative to their symbols, flat."""
+        symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
+        moves: FloatArray = (self.points - symbols).astype(np.float32).ravel()
+        return moves
+
+
+_RAW = np.array([low_bits(key // STATES, key % STATES) > 0 for key in range(CLASSES * STATES)])
+"""Whether the symbols of a table have raw bits."""

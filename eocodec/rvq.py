@@ -34,50 +34,43 @@ BLOCK = 16
 """Tiles are extended to whole blocks of this many pixels, the footprint of a token."""
 LAMBDA = 0.15
 """Weight of a bit against squared steps in the choice of symbols."""
+NOISE = 0.35
+"""Error of a coefficient in steps, as far as the choice of spectral bases is concerned."""
 MAX_STEPS = 1e6
 """Samples further than this many network units from zero go to the lossless mode."""
+
+MEAN_PARTS = 16
+"""Band means are stored in units of the network unit divided by this."""
 
 _SIDE = struct.Struct("<8sf")
 
 
 @dataclass(frozen=True)
 class SideInformation:
-    """What layer 1 holds before its tokens.
-
-    Attributes
-    ----------
-    model : str
-        First 16 hexadecimal digits of the model id.
-    step_scale : float
-        Factor on the model's unit.
-    spectral : SpectralTransform
-    """
+    """What layer 1 starts with: the first 16 hexadecimal digits of the model id, the factor on the model's unit."""
 
     model: str
     step_scale: float
-    spectral: SpectralTransform
 
     def to_bytes(self) -> bytes:
         """Serialise."""
-        return _SIDE.pack(bytes.fromhex(self.model), self.step_scale) + self.spectral.to_bytes()
+        return _SIDE.pack(bytes.fromhex(self.model), self.step_scale)
 
     @classmethod
-    def parse(cls, body: memoryview, bands: int) -> tuple[SideInformation, memoryview]:
-        """Split the body of layer 1 into side information and tokens.
+    def parse(cls, body: memoryview) -> tuple[SideInformation, memoryview]:
+        """Split the body of layer 1 into side information and range-coded symbols.
 
         Raises
         ------
         FormatError
             It is too short or holds values that no encoder writes.
         """
-        size = _SIDE.size + SpectralTransform.stored_size(bands)
-        if len(body) < size:
+        if len(body) < _SIDE.size:
             raise FormatError("the first layer is shorter than its side information")
         model, step_scale = _SIDE.unpack_from(body)
         if not 0 < step_scale < np.inf:
             raise FormatError(f"invalid step scale {step_scale}")
-        spectral = SpectralTransform.from_bytes(bytes(body[_SIDE.size : size]), bands)
-        return cls(model.hex(), step_scale, spectral), body[size:]
+        return cls(model.hex(), step_scale), body[_SIDE.size :]
 
 
 def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
@@ -96,15 +89,6 @@ def _extend(pixels: FloatArray) -> FloatArray:
     """Repeat the edges of pixels (C, H, W) to whole blocks."""
     rows, columns = (-n % BLOCK for n in pixels.shape[1:])
     return np.pad(pixels, ((0, 0), (0, rows), (0, columns)), mode="edge")
-
-
-def _components(
-    pixels: FloatArray, spectral: SpectralTransform, model: Model, scale: float
-) -> FloatArray:
-    """Spectral components of extended pixels in network units, with the model's number of bands."""
-    components = spectral.forward(pixels) / np.float32(model.networks.config.unit * scale)
-    missing = model.networks.config.bands - len(components)
-    return np.ascontiguousarray(np.pad(components, ((0, missing), (0, 0), (0, 0))), np.float32)
 
 
 def encode_rvq(
@@ -139,14 +123,22 @@ def encode_rvq(
     if invalid is not None:
         filled = fill_holes(filled, invalid)
     filled = _extend(filled)
-    spectral = SpectralTransform.fit(filled)
-    latents, vectors = model.analyse(_components(filled, spectral, model, step_scale))
+    config = model.networks.config
+    unit = config.unit * step_scale
+    finest = stage_step(max(layers - config.token_stages - 1, 0))
+    spectral, coefficients = SpectralTransform.fit(filled, unit / MEAN_PARTS, NOISE * finest * unit)
+    missing = config.bands - len(pixels)
+    padded = np.pad(coefficients, ((0, 0), (0, missing), (0, 0), (0, 0))) / np.float32(unit)
+    latents, vectors = model.analyse(padded.reshape(-1, *padded.shape[2:]))
     indices = model.token_indices(vectors, latents)
-    side = SideInformation(model.card.id[:16], step_scale, spectral)
     bodies = []
     for stage, index in enumerate(indices[:layers]):
-        bodies.append(model.tokens.encode(stage, index, indices[stage - 1] if stage else None))
-    bodies[0] = side.to_bytes() + bodies[0]
+        coder = SymbolEncoder()
+        if stage == 0:
+            spectral.encode(coder)
+        model.tokens.encode(coder, stage, index, indices[stage - 1] if stage else None)
+        bodies.append(coder.finish())
+    bodies[0] = SideInformation(model.card.id[:16], step_scale).to_bytes() + bodies[0]
     if layers > len(indices):
         bodies += _encode_refinement(model, latents, indices, layers - len(indices))
     return bodies
@@ -160,14 +152,13 @@ def _encode_refinement(
     coder = SymbolEncoder()
     first = encode_first_stage(model.stages[0], model.smooth, residual, log_scale, LAMBDA, coder)
     bodies = [coder.finish()]
-    units = (residual - first.prediction).ravel()
+    left = (residual - first.prediction).ravel()
     integers = first.integers.ravel()
     for stage, tables in enumerate(model.stages[1:stages], 1):
-        runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
-        previous = integers
-        integers = tables.quantise(units / np.float32(stage_step(stage)), previous, runs, LAMBDA)
+        runs = _runs(model, stage, integers, log_scale)
+        integers = tables.quantise(left * np.float32(1 / stage_step(stage)), runs, LAMBDA)
         coder = SymbolEncoder()
-        tables.encode(coder, integers, previous, runs)
+        tables.encode(coder, integers, runs)
         bodies.append(coder.finish())
     return bodies
 
@@ -175,8 +166,9 @@ def _encode_refinement(
 def _runs(
     model: Model, stage: int, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
 ) -> Runs:
-    relative = model.context(integers, stage_scale(log_scale, stage))
-    return Runs.sort(class_of(relative).ravel(), integers.ravel(), model.stages[stage].first_class)
+    """Sort the latents of a stage after the first by their tables; ``integers`` are flat, ``log_scale`` (L, h, w)."""
+    relative = model.context(integers.reshape(log_scale.shape), stage_scale(log_scale, stage))
+    return Runs.sort(class_of(relative).ravel(), integers, model.stages[stage].first_class)
 
 
 def decode_rvq(
@@ -193,16 +185,20 @@ def decode_rvq(
     """
     single_core_in_workers()
     bands, height, width = shape
-    side, first = SideInformation.parse(memoryview(bodies[0]), bands)
+    side, first = SideInformation.parse(memoryview(bodies[0]))
     model = load_model(side.model)
     config = model.networks.config
     if bands > config.bands or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
     grid = (-(-height // BLOCK), -(-width // BLOCK))
     token_bodies: list[bytes | memoryview] = [first, *bodies[1 : config.token_stages]]
+    unit = config.unit * side.step_scale
     indices: list[npt.NDArray[np.int32]] = []
     for stage, body in enumerate(token_bodies):
-        indices.append(model.tokens.decode(stage, body, grid, indices[-1] if stage else None))
+        coder = SymbolDecoder(body)
+        if stage == 0:
+            spectral = SpectralTransform.decode(coder, bands, unit / MEAN_PARTS)
+        indices.append(model.tokens.decode(coder, stage, grid, indices[-1] if stage else None))
     latents = model.mean(np.stack(indices))
     step = None
     if len(bodies) > config.token_stages:
@@ -211,10 +207,10 @@ def decode_rvq(
         if residual.any():
             step = stage_step(len(refinement) - 1)
             latents = latents + residual
-    components = model.synthesise(latents, step)[:bands]
-    unit = np.float32(config.unit * side.step_scale)
-    pixels = side.spectral.inverse(components * unit)[:, :height, :width]
-    return to_dtype(pixels, dtype)
+    coefficients = model.synthesise(latents, step)
+    coefficients *= np.float32(unit)
+    planes = coefficients.reshape(-1, config.bands, *coefficients.shape[1:])[:, :bands]
+    return to_dtype(spectral.inverse(planes)[:, :height, :width], dtype)
 
 
 def _decode_refinement(
@@ -228,8 +224,7 @@ def _decode_refinement(
     integers = first.integers.ravel()
     for stage, body in enumerate(bodies[1:], 1):
         tables = model.stages[stage]
-        runs = _runs(model, stage, integers.reshape(log_scale.shape), log_scale)
-        previous = integers
-        integers = tables.decode(SymbolDecoder(body), previous, runs)
-    values = tables.reconstruct(integers, previous, runs) * np.float32(stage_step(stage))
+        runs = _runs(model, stage, integers, log_scale)
+        integers = tables.decode(SymbolDecoder(body), runs)
+    values = tables.reconstruct(integers, runs) * np.float32(stage_step(stage))
     return first.prediction + values.reshape(log_scale.shape)

@@ -1,7 +1,7 @@
 """Prediction of the smooth latents from their neighbours, within the first refinement stage.
 
 Some latents (the block means of the spectral components above all) vary slowly over a tile, more slowly than the
-tokens tell. The first stage codes the latent grid coarse to fine: every eighth position first, then those half way
+tokens tell. The first stage codes them coarse to fine: every eighth position first, then those half way
 between, three times. A position's smooth latents are predicted by the weighted mean of the up to four nearest
 positions decoded before, and their log-scale is lowered by what the prediction explains.
 """

@@ -1,51 +1,174 @@
-"""The file-adaptive spectral transform: two quantised Karhunen-Loève bases a tile.
+"""The file-adaptive transform in front of the networks: block cosine transform and a spectral basis a frequency.
 
 The bands of a multispectral stack are strongly correlated, and differently so in coarse structure than in detail: the
-20 m bands of Sentinel-2 have no detail at 10 m. Every block of 8 x 8 pixels is split into its lowest 3 x 3 cosine
-frequencies and the rest; each part is rotated to its own principal components (Karhunen-Loève transform, KLT), which
-carry most of the energy in a few planes and make what follows independent of the sensor. The transform is orthonormal
-but for the rounding of the bases. They travel with the tile as 8-bit integers, so that a tile decodes on its own; the
-encoder inverts the *quantised* bases, so quantising them costs no accuracy.
+20 m bands of Sentinel-2 have no detail at 10 m. Every block of 8 x 8 pixels goes through the discrete cosine transform
+(DCT-II, orthonormal); the coefficients of frequency (u, v) belong to group max(u, v), and the bands of each group are
+rotated to the group's own principal components (Karhunen-Loève transform, KLT), which carry most of the energy in a
+few planes and make what follows independent of the sensor. All of it is orthonormal, so an error keeps its size.
+
+A basis travels with the tile, so that a tile decodes on its own: as the angles of the plane rotations (Givens) that
+turn the previous group's basis into it, the first from the bands. An angle is ``2 atan(k / 128)``, stored as k. The
+angles of a group fix its components one by one; only those of the leading components that pay for them are stored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 
-BASIS_SCALE = 127
-"""Integer value that stands for 1.0 in a stored basis."""
 BLOCK = 8
-COARSE = 3
-"""Cosine frequencies per axis that count as coarse structure."""
-PARTS = 2
+GROUPS = 8
+ANGLE_UNIT = 128
+"""Tangents of half angles are stored in units of 1 / ANGLE_UNIT; none exceeds 1."""
+LENGTH_COUNTS = (
+    np.array([38, 58, 62, 90, 120, 150, 190, 240, 60], np.int32),
+    np.array([410, 250, 190, 130, 110, 80, 50, 26, 6], np.int32),
+)
+"""Counts of the number of binary digits (0 to 8) of |k|: for the first group coded, for the others."""
 
 
-def _coarse_projection() -> FloatArray:
-    """Projection of eight samples onto their lowest cosine frequencies, (8, 8)."""
-    frequency = np.arange(COARSE)[:, None]
+def _cosine_basis() -> FloatArray:
+    """Orthonormal DCT-II of eight samples, (frequency, sample)."""
+    frequency = np.arange(BLOCK)[:, None]
     basis = np.cos(np.pi * (np.arange(BLOCK) + 0.5) * frequency / BLOCK) * np.sqrt(2 / BLOCK)
     basis[0] /= np.sqrt(2)
-    projection: FloatArray = (basis.T @ basis).astype(np.float32)
-    return projection
-
-
-_PROJECTION = _coarse_projection()
-
-
-def coarse_part(planes: FloatArray) -> FloatArray:
-    """Project each 8 x 8 block of planes (C, H, W) onto its lowest 3 x 3 cosine frequencies."""
-    count, height, width = planes.shape
-    across = planes.reshape(-1, BLOCK) @ _PROJECTION
-    columns = across.reshape(count, height // BLOCK, BLOCK, width)
-    out: FloatArray = (_PROJECTION @ columns).reshape(planes.shape)
+    out: FloatArray = basis.astype(np.float32)
     return out
+
+
+_COSINE = _cosine_basis()
+_ROWS, _COLUMNS = np.mgrid[:BLOCK, :BLOCK]
+GROUP_OF = np.maximum(_ROWS, _COLUMNS).ravel()
+"""Group of each of the 64 frequencies, counted row by row."""
+
+
+def block_transform(planes: FloatArray) -> FloatArray:
+    """DCT of every 8 x 8 block: planes (C, H, W) -> coefficients (64, C, H/8, W/8)."""
+    count, height, width = planes.shape
+    across = planes.reshape(-1, BLOCK) @ _COSINE.T
+    columns = across.reshape(count, height // BLOCK, BLOCK, width)
+    both = (_COSINE @ columns).reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    ordered = np.ascontiguousarray(both.transpose(2, 4, 0, 1, 3))
+    return ordered.reshape(BLOCK * BLOCK, count, height // BLOCK, width // BLOCK)
+
+
+def inverse_block_transform(coefficients: FloatArray) -> FloatArray:
+    """Inverse of :func:`block_transform`."""
+    _, count, rows, columns = coefficients.shape
+    blocks = coefficients.reshape(BLOCK, BLOCK, count, rows, columns).transpose(2, 3, 0, 4, 1)
+    across = np.ascontiguousarray(blocks).reshape(-1, BLOCK) @ _COSINE
+    down = across.reshape(count, rows, BLOCK, columns * BLOCK)
+    out: FloatArray = (_COSINE.T @ down).reshape(count, rows * BLOCK, columns * BLOCK)
+    return out
+
+
+def group_covariances(coefficients: FloatArray) -> DoubleArray:
+    """Second moments over the coefficients (64, C, h, w) of each group, (GROUPS, C, C)."""
+    count = coefficients.shape[1]
+    flat = coefficients.reshape(BLOCK * BLOCK, count, -1)
+    products = (flat @ flat.transpose(0, 2, 1)).astype(np.float64) / flat.shape[2]
+    return np.stack([products[group == GROUP_OF].mean(axis=0) for group in range(GROUPS)])
+
+
+def principal_bases(covariances: DoubleArray) -> DoubleArray:
+    """Principal components (…, GROUPS, C, C) as columns, by falling variance.
+
+    The sign of a component is the one that agrees with the group before.
+    """
+    bases = np.linalg.eigh(covariances)[1][..., ::-1].copy()
+    for group in range(GROUPS):
+        here = bases[..., group, :, :]
+        before = bases[..., group - 1, :, :] if group else np.eye(here.shape[-1])
+        alike = (here * before).sum(axis=-2, keepdims=True)
+        here *= np.where(alike < 0, -1, 1)
+    return bases
+
+
+def _rotate_columns(matrix: DoubleArray, first: int, second: int, tangent: float) -> None:
+    """Rotate two columns in place by the angle whose half has this tangent.
+
+    Products and sums only, in this order: the same on every machine.
+    """
+    whole = 1 + tangent * tangent
+    cosine, sine = (1 - tangent * tangent) / whole, 2 * tangent / whole
+    one, two = matrix[:, first].copy(), matrix[:, second].copy()
+    matrix[:, first] = cosine * one + sine * two
+    matrix[:, second] = cosine * two - sine * one
+
+
+def _planes(count: int) -> list[tuple[int, int]]:
+    """The planes of rotation, in order."""
+    return [(c, r) for c in range(count) for r in range(count - 1, c, -1)]
+
+
+def angles_between(before: DoubleArray, basis: DoubleArray) -> npt.NDArray[np.int32]:
+    """Stored angles of the rotations that turn ``before`` into ``basis``, up to the signs of its columns."""
+    left = (before.T @ basis).T.copy()
+    angles = []
+    for column, row in _planes(len(left)):
+        angle = np.arctan2(left[column, row], left[column, column])
+        angle -= np.pi * np.rint(angle / np.pi)
+        angles.append(int(np.rint(np.tan(angle / 2) * ANGLE_UNIT)))
+        _rotate_columns(left, column, row, angles[-1] / ANGLE_UNIT)
+    return np.array(angles, np.int32)
+
+
+def angle_count(bands: int, components: int) -> int:
+    """Number of angles that fix the leading components."""
+    return components * (2 * bands - components - 1) // 2
+
+
+def rotated(before: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:
+    """Apply stored angles, or the first of them, to a basis."""
+    out = before.copy()
+    for (column, row), angle in zip(_planes(len(out)), angles.tolist(), strict=False):
+        if angle:
+            _rotate_columns(out, column, row, angle / ANGLE_UNIT)
+    return out
+
+
+def _bits(angles: npt.NDArray[np.int32]) -> float:
+    """About what angles cost."""
+    return float((2 * np.log2(1 + np.abs(angles)) + 1).sum())
+
+
+def _worthwhile(
+    before: DoubleArray,
+    angles: npt.NDArray[np.int32],
+    covariance: DoubleArray,
+    samples: int,
+    noise: float,
+) -> int:
+    """Number of leading components whose angles save more bits than they cost."""
+    bands = len(before)
+    basis, best, found = before.copy(), 0.0, 0
+    start = np.log2(_spread(basis, covariance) + noise**2).sum()
+    for components in range(1, bands):
+        low, high = angle_count(bands, components - 1), angle_count(bands, components)
+        for (column, row), angle in zip(
+            _planes(bands)[low:high], angles[low:high].tolist(), strict=True
+        ):
+            _rotate_columns(basis, column, row, angle / ANGLE_UNIT)
+        now = np.log2(_spread(basis, covariance) + noise**2).sum()
+        saved = 0.5 * samples * float(start - now) - _bits(angles[:high])
+        if saved > best:
+            best, found = saved, components
+    return found
+
+
+def _spread(basis: DoubleArray, covariance: DoubleArray) -> DoubleArray:
+    """Variances (C,) of the components."""
+    spread: DoubleArray = ((covariance @ basis) * basis).sum(axis=0).clip(1e-6)
+    return spread
 
 
 @dataclass(frozen=True)
@@ -54,82 +177,120 @@ class SpectralTransform:
 
     Attributes
     ----------
-    bases : int8 array (2, C, C)
-        Of the coarse part and of the rest. ``bases[p, c, k] / 127`` is the share of component k in
-        band c; components by falling variance.
-    mean : float32 array (C,)
-        The band means, in the data's unit.
+    angles : int32 array (GROUPS, C (C - 1) / 2)
+        Rotations of each group's basis against the group before.
+    mean : int64 array (C,)
+        The band means, in units of ``mean_unit``.
+    mean_unit : float
+        In the data's unit.
     """
 
-    bases: npt.NDArray[np.int8]
-    mean: FloatArray
+    angles: npt.NDArray[np.int32]
+    mean: npt.NDArray[np.int64]
+    mean_unit: float
 
     @classmethod
-    def fit(cls, pixels: FloatArray) -> SpectralTransform:
-        """Fit the transform to the pixels (C, H, W) of a tile; H and W are multiples of 8."""
-        mean = pixels.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-        centred = pixels - mean[:, None, None]
-        coarse = coarse_part(centred)
-        return cls(np.stack([_principal_basis(coarse), _principal_basis(centred - coarse)]), mean)
+    def fit(
+        cls, pixels: FloatArray, mean_unit: float = 1.0, noise: float = 0.0
+    ) -> tuple[SpectralTransform, FloatArray]:
+        """Fit the transform to the pixels (C, H, W) of a tile; H and W are multiples of 8.
 
-    def forward(self, pixels: FloatArray) -> FloatArray:
-        """Bands to components, both (C, H, W) with H and W multiples of 8."""
-        matrices = np.linalg.inv(self.bases.astype(np.float64) / BASIS_SCALE).astype(np.float32)
-        return _rotate(matrices, pixels - self.mean[:, None, None])
+        A group keeps of the basis before what its own would not pay for, with coefficients coded to an error
+        of about ``noise``. Also returns the coefficients of the components (64, C, H/8, W/8).
+        """
+        count = len(pixels)
+        mean = np.rint(pixels.mean(axis=(1, 2), dtype=np.float64) / mean_unit).astype(np.int64)
+        centre = (mean * mean_unit).astype(np.float32)
+        coefficients = block_transform(pixels - centre[:, None, None])
+        covariances = group_covariances(coefficients)
+        targets = principal_bases(covariances)
+        angles = np.zeros((GROUPS, angle_count(count, count)), np.int32)
+        before = np.eye(count)
+        for group in range(GROUPS):
+            wanted = angles_between(before, targets[group])
+            samples = coefficients[0, 0].size * int((group == GROUP_OF).sum())
+            components = _worthwhile(before, wanted, covariances[group], samples, noise)
+            kept = angle_count(count, components)
+            angles[group, :kept] = wanted[:kept]
+            before = rotated(before, angles[group])
+        transform = cls(angles, mean, mean_unit)
+        return transform, transform.rotate(coefficients)
 
-    def inverse(self, components: FloatArray) -> FloatArray:
-        """Components back to bands, both (C, H, W) with H and W multiples of 8."""
-        matrices: FloatArray = (self.bases / np.float32(BASIS_SCALE)).astype(np.float32)
-        pixels = _rotate(matrices, components)
-        pixels += self.mean[:, None, None]
+    @cached_property
+    def bases(self) -> FloatArray:
+        """The bases (GROUPS, C, C); ``bases[g, c, k]`` is the share of component k in band c."""
+        bases, before = [], np.eye(len(self.mean))
+        for angles in self.angles:
+            before = rotated(before, angles)
+            bases.append(before)
+        return np.stack(bases).astype(np.float32)
+
+    @property
+    def centre(self) -> FloatArray:
+        """The band means (C,) in the data's unit."""
+        return (self.mean * self.mean_unit).astype(np.float32)
+
+    def rotate(self, coefficients: FloatArray) -> FloatArray:
+        """Coefficients of bands to those of components, both (64, C, h, w)."""
+        return apply_bases(self.bases.transpose(0, 2, 1), coefficients)
+
+    def inverse(self, coefficients: FloatArray) -> FloatArray:
+        """Coefficients of components (64, C, h, w) to the pixels of bands (C, 8 h, 8 w)."""
+        pixels = inverse_block_transform(apply_bases(self.bases, coefficients))
+        pixels += self.centre[:, None, None]
         return pixels
 
-    def to_bytes(self) -> bytes:
-        """Serialise: the means as little-endian float32, then the bases row by row as int8."""
-        return self.mean.astype("<f4").tobytes() + self.bases.tobytes()
+    def encode(self, coder: SymbolEncoder) -> None:
+        """Write means and angles to a range coder."""
+        coder.encode_unbounded(2 * np.abs(self.mean) - (self.mean < 0))
+        bands = len(self.mean)
+        components = [self._components(angles) for angles in self.angles]
+        if bands > 1:
+            coder.encode_uniform(np.array(components), bands)
+        used = [a[: angle_count(bands, k)] for a, k in zip(self.angles, components, strict=True)]
+        for number, angles in enumerate(a for a in used if a.size):
+            magnitude = np.abs(angles)
+            lengths = np.frexp(magnitude.astype(np.float64))[1].astype(np.int32)
+            coder.encode(lengths, LENGTH_COUNTS[min(number, 1)])
+            coded = magnitude > 0
+            low = magnitude[coded] - (1 << (lengths[coded] - 1))
+            coder.encode_uniform(2 * low + (angles[coded] < 0), 1 << lengths[coded])
 
-    @staticmethod
-    def stored_size(bands: int) -> int:
-        """Bytes that :meth:`to_bytes` gives for a number of bands."""
-        return bands * 4 + PARTS * bands * bands
+    def _components(self, angles: npt.NDArray[np.int32]) -> int:
+        """Leading components that the angles of a group fix; the others have none."""
+        last = int(np.flatnonzero(angles)[-1]) + 1 if angles.any() else 0
+        bands = len(self.mean)
+        return next(k for k in range(bands) if angle_count(bands, k) >= last)
 
     @classmethod
-    def from_bytes(cls, data: bytes, bands: int) -> SpectralTransform:
-        """Parse what :meth:`to_bytes` gave.
+    def decode(cls, coder: SymbolDecoder, bands: int, mean_unit: float) -> SpectralTransform:
+        """Read what :meth:`encode` wrote.
 
         Raises
         ------
         FormatError
-            The length is wrong or a mean is not finite.
+            An angle is out of range.
         """
-        if len(data) != cls.stored_size(bands):
-            raise FormatError(f"spectral transform of {len(data)} bytes for {bands} bands")
-        mean = np.frombuffer(data[: bands * 4], "<f4").astype(np.float32)
-        if not np.isfinite(mean).all():
-            raise FormatError("spectral transform with a mean that is not finite")
-        bases = np.frombuffer(data[bands * 4 :], np.int8).reshape(PARTS, bands, bands)
-        return cls(bases, mean)
+        code = coder.decode_unbounded(bands).astype(np.int64)
+        mean = np.where(code & 1, -(code + 1) // 2, code // 2)
+        components = np.zeros(GROUPS, np.int32)
+        if bands > 1:
+            components = coder.decode_uniform(np.full(GROUPS, bands))
+        angles = np.zeros((GROUPS, angle_count(bands, bands)), np.int32)
+        for number, group in enumerate(np.flatnonzero(components)):
+            count = angle_count(bands, int(components[group]))
+            lengths = coder.decode(count, LENGTH_COUNTS[min(number, 1)])
+            coded = lengths > 0
+            low = coder.decode_uniform(1 << lengths[coded])
+            magnitude = (low >> 1) + (1 << (lengths[coded] - 1))
+            if magnitude.max(initial=0) > ANGLE_UNIT:
+                raise FormatError("a spectral rotation is out of range")
+            angles[group, :count][coded] = np.where(low & 1, -magnitude, magnitude)
+        return cls(angles, mean, mean_unit)
 
 
-def _rotate(matrices: FloatArray, planes: FloatArray) -> FloatArray:
-    """Multiply the coarse part of planes (C, H, W) and the rest each by its matrix (C, C)."""
-    coarse = coarse_part(planes)
-    count = len(planes)
-    out = matrices[0] @ coarse.reshape(count, -1)
-    out += matrices[1] @ (planes - coarse).reshape(count, -1)
-    rotated: FloatArray = out.reshape(planes.shape)
-    return rotated
-
-
-def _principal_basis(planes: FloatArray) -> npt.NDArray[np.int8]:
-    """Principal components of centred planes (C, H, W), quantised (C, C)."""
-    bands = len(planes)
-    flat = planes.reshape(bands, -1).astype(np.float64)
-    _, vectors = np.linalg.eigh(flat @ flat.T / flat.shape[1])
-    vectors = vectors[:, ::-1]
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.sign(vectors[largest, np.arange(bands)])
-    basis: npt.NDArray[np.int8] = np.rint(vectors * BASIS_SCALE).astype(np.int8)
-    if np.linalg.matrix_rank(basis.astype(np.float64)) < bands:
-        basis = (np.eye(bands) * BASIS_SCALE).astype(np.int8)
-    return basis
+def apply_bases(matrices: FloatArray, coefficients: FloatArray) -> FloatArray:
+    """Multiply the coefficients (64, C, h, w) of each group by its matrix, of (GROUPS, C, C)."""
+    flat = coefficients.reshape(*coefficients.shape[:2], -1)
+    out: FloatArray = np.matmul(matrices[GROUP_OF], flat).reshape(coefficients.shape)
+    return out

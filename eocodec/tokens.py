@@ -33,9 +33,10 @@ class TokenTables:
     counts: IntArray
     cluster: npt.NDArray[np.uint8]
 
-    def encode(self, stage: int, indices: IntArray, previous: IntArray | None) -> bytes:
+    def encode(
+        self, coder: SymbolEncoder, stage: int, indices: IntArray, previous: IntArray | None
+    ) -> None:
         """Code the indices (h, w) of a stage; ``previous`` are those of the stage before."""
-        coder = SymbolEncoder()
         if previous is None:
             coder.encode(indices[:, 0], self.counts[stage].sum(axis=0))
             for column in range(1, indices.shape[1]):
@@ -47,17 +48,15 @@ class TokenTables:
             context = self.cluster[stage - 1][previous]
             for cluster in np.unique(context):
                 coder.encode(indices[context == cluster], self.counts[stage, cluster])
-        return coder.finish()
 
     def decode(
         self,
+        coder: SymbolDecoder,
         stage: int,
-        data: bytes | memoryview,
         shape: tuple[int, int],
         previous: IntArray | None,
     ) -> IntArray:
         """Inverse of :meth:`encode`; raises FormatError for invalid bytes."""
-        coder = SymbolDecoder(data)
         out = np.zeros(shape, np.int32)
         if previous is None:
             out[:, 0] = coder.decode(shape[0], self.counts[stage].sum(axis=0))

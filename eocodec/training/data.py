@@ -22,7 +22,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
-from eocodec.spectral import SpectralTransform
+from eocodec.spectral import apply_bases, block_transform, group_covariances, principal_bases
+from eocodec.training.windows import Moments, SceneStatistics
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -96,29 +97,54 @@ def smooth_field(rng: np.random.Generator, size: int) -> FloatArray:
     return np.maximum(field, 0)
 
 
-def augment(crop: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Vary brightness, contrast, noise, haze and orientation of a crop (bands, size, size)."""
-    pixels = crop.astype(np.float64)
-    bands, size = pixels.shape[0], pixels.shape[-1]
-    gain = np.exp(np.clip(0.5 * rng.standard_normal(), -1.4, 1.4))
-    pixels = pixels * gain * np.exp(0.1 * rng.standard_normal((bands, 1, 1)))
-    if rng.random() < 0.15:  # clouds and haze: bright, smooth, with the texture of the crop dimmed
-        cover = np.clip(smooth_field(rng, size), 0, 1)
-        texture = 1 + 0.15 * smooth_field(rng, size) + 0.02 * rng.standard_normal((size, size))
-        cloud = rng.uniform(3000, 9000) * texture * rng.uniform(0.85, 1.15, (bands, 1, 1))
-        pixels = pixels * (1 - cover) + cloud * cover
-    if rng.random() < 0.2:
-        pixels = pixels + rng.uniform(0, 15) * rng.standard_normal(pixels.shape)
-    if rng.random() < 0.5:
-        pixels = pixels.transpose(0, 2, 1)
-    flipped: FloatArray = pixels[:, :: rng.choice([1, -1]), :: rng.choice([1, -1])].astype(
-        np.float32
-    )
-    return flipped
+@dataclass(frozen=True)
+class Augmentation:
+    """One draw of brightness, contrast, noise, haze and orientation.
+
+    Attributes
+    ----------
+    gain : float64 array (bands,)
+    noise : float
+        Standard deviation in DN.
+    haze : bool
+    flips : tuple of three bool
+        Transpose, upside down, left to right.
+    """
+
+    gain: npt.NDArray[np.float64]
+    noise: float
+    haze: bool
+    flips: tuple[bool, bool, bool]
+
+    @classmethod
+    def draw(cls, bands: int, rng: np.random.Generator) -> Augmentation:
+        """Draw one."""
+        common = np.exp(np.clip(0.5 * rng.standard_normal(), -1.4, 1.4))
+        gain = common * np.exp(0.1 * rng.standard_normal(bands))
+        noise = rng.uniform(0, 15) if rng.random() < 0.2 else 0.0
+        transpose, down, right = (bool(flip) for flip in rng.random(3) < 0.5)
+        return cls(gain, noise, rng.random() < 0.15, (transpose, down, right))
+
+    def __call__(self, crop: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Apply to a crop (bands, size, size)."""
+        bands, size = crop.shape[0], crop.shape[-1]
+        pixels = crop * self.gain[:, None, None].astype(np.float32)
+        if self.haze:  # clouds and haze: bright, smooth, with the texture of the crop dimmed
+            cover = np.clip(smooth_field(rng, size), 0, 1)
+            texture = 1 + 0.15 * smooth_field(rng, size) + 0.02 * rng.standard_normal((size, size))
+            tint = rng.uniform(3000, 9000) * rng.uniform(0.85, 1.15, (bands, 1, 1))
+            pixels = (pixels * (1 - cover) + texture * tint * cover).astype(np.float32)
+        if self.noise:
+            pixels += np.float32(self.noise) * rng.standard_normal(pixels.shape, np.float32)
+        transpose, down, right = self.flips
+        if transpose:
+            pixels = pixels.transpose(0, 2, 1)
+        flipped: FloatArray = pixels[:, :: -1 if down else 1, :: -1 if right else 1]
+        return flipped
 
 
 class Sampler:
-    """Draws batches of spectrally transformed crops.
+    """Draws batches of augmented crops.
 
     Parameters
     ----------
@@ -127,40 +153,57 @@ class Sampler:
     unit : float
         DN of one network unit.
     spectral : bool
-        Transform each crop to its own spectral components, rather than leave it as bands.
+        Give the coefficients that the networks see, rather than the bands.
     """
 
     def __init__(self, scenes: list[Scene], unit: float, *, spectral: bool = True) -> None:
         self.scenes = scenes
         self.unit = unit
-        self.spectral = spectral
+        self.statistics = [SceneStatistics(s.pixels) for s in scenes] if spectral else None
 
-    def crop(self, scene: Scene, size: int, rng: np.random.Generator) -> FloatArray:
-        """Cut a random crop (10, size, size) of a scene, at times at half its resolution."""
+    def crop(
+        self, number: int, size: int, rng: np.random.Generator
+    ) -> tuple[FloatArray, Moments | None]:
+        """Cut a random crop (10, size, size) of a scene, at times at half its resolution.
+
+        With its moments, those of a window around it at the scene's own resolution.
+        """
+        scene = self.scenes[number]
         height, width = scene.pixels.shape[1:]
         zoom = 2 if min(height, width) >= 2 * size and rng.random() < 0.2 else 1
         extent = size * zoom
-        top = rng.integers(0, height - extent + 1)
-        left = rng.integers(0, width - extent + 1)
+        top = int(rng.integers(0, height - extent + 1))
+        left = int(rng.integers(0, width - extent + 1))
         crop = scene.pixels[:, top : top + extent, left : left + extent].astype(np.float32)
         if zoom == 2:
             crop = crop.reshape(len(crop), size, 2, size, 2).mean(axis=(2, 4), dtype=np.float32)
-        return crop
+        if self.statistics is None or zoom == 2:
+            return crop, None
+        return crop, self.statistics[number].around(top, left, size, rng)
 
     def draw(self, count: int, size: int, rng: np.random.Generator) -> FloatArray:
-        """Draw a batch (count, 10, size, size) of components in network units."""
-        fitting = [s for s in self.scenes if min(s.pixels.shape[1:]) >= size]
-        weights = np.array([s.weight * np.sqrt(s.pixels[0].size) for s in fitting])
-        chosen = rng.choice(len(fitting), count, p=weights / weights.sum())
-        batch = np.empty((count, len(fitting[0].pixels), size, size), np.float32)
-        for i, index in enumerate(chosen):
+        """Draw a batch in network units.
+
+        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size).
+        """
+        fitting = [i for i, s in enumerate(self.scenes) if min(s.pixels.shape[1:]) >= size]
+        weights = [self.scenes[i].weight * self.scenes[i].pixels[0].size ** 0.5 for i in fitting]
+        chosen = rng.choice(fitting, count, p=np.array(weights) / sum(weights))
+        batch = []
+        for number in chosen:
             for _ in range(8):  # prefer crops without nodata
-                crop = self.crop(fitting[index], size, rng)
+                crop, moments = self.crop(number, size, rng)
                 if (crop == 0).mean() < 0.01:
                     break
-            pixels = augment(crop, rng)
-            batch[i] = _prepare(pixels, self.unit, spectral=self.spectral)
-        return batch
+            augmentation = Augmentation.draw(len(crop), rng)
+            pixels = augmentation(crop, rng)
+            if self.statistics is None:
+                batch.append(pixels / np.float32(self.unit))
+                continue
+            if moments is not None:
+                moments = moments.changed(augmentation.gain, augmentation.noise)
+            batch.append(prepare(pixels, self.unit, None if augmentation.haze else moments))
+        return np.stack(batch)
 
     def stream(
         self, sizes: tuple[tuple[int, int], ...], seed: int, start: int = 0
@@ -200,19 +243,26 @@ class Sampler:
                 ready.get()
 
 
-def _prepare(pixels: FloatArray, unit: float, *, spectral: bool) -> FloatArray:
-    if spectral:
-        pixels = SpectralTransform.fit(pixels).forward(pixels)
-    return pixels / np.float32(unit)
+def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> FloatArray:
+    """Coefficients (samples, h, w) in network units of pixels (bands, H, W), H and W multiples of 8.
+
+    The spectral bases are those of ``moments``, or the pixels' own.
+    """
+    mean = pixels.mean(axis=(1, 2), dtype=np.float64) if moments is None else moments.mean
+    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None])
+    covariances = group_covariances(coefficients) if moments is None else moments.covariances
+    bases = principal_bases(covariances).astype(np.float32)
+    rotated = apply_bases(bases.transpose(0, 2, 1), coefficients)
+    return rotated.reshape(-1, *rotated.shape[2:]) / np.float32(unit)
 
 
 def validation_tiles(
     scenes: list[Scene], unit: float, *, spectral: bool = True, multiple: int = 16
 ) -> list[FloatArray]:
-    """Cut scenes to whole blocks: arrays (10, h, w) of components or bands in network units."""
+    """Cut scenes to whole blocks: coefficients (samples, h, w) or bands (10, H, W) in network units."""
     tiles = []
     for scene in scenes:
         height, width = (n // multiple * multiple for n in scene.pixels.shape[1:])
         pixels = scene.pixels[:, :height, :width].astype(np.float32)
-        tiles.append(_prepare(pixels, unit, spectral=spectral))
+        tiles.append(prepare(pixels, unit) if spectral else pixels / np.float32(unit))
     return tiles

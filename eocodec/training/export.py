@@ -42,7 +42,7 @@ class ExportSettings:
     crops: tuple[tuple[int, int], ...] = ((48, 256), (48, 128), (80, 64))
     stages: int = 5
     context_width: int = 96
-    context_steps: int = 600
+    context_steps: int = 1500
     seed: int = 7
 
 

@@ -39,8 +39,8 @@ def collect_latents(
     rng = np.random.default_rng(seed)
     for number, size in sizes:
         for _ in tqdm(range(number), desc=f"latents {size}", disable=None):
-            components = torch.from_numpy(sampler.draw(1, size, rng))
-            latents = networks.analysis(components)
+            coefficients = torch.from_numpy(sampler.draw(1, size, rng))
+            latents = networks.analysis(coefficients)
             vectors = networks.token_encoder(latents)
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, totals = networks.quantizer.quantise(flat)

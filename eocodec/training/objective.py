@@ -26,8 +26,8 @@ class ObjectiveConfig:
     distortion: float = 6.0
     commitment: float = 0.25
     token_distortion: float = 0.1
-    log2_step_low: float = -3.2
-    log2_step_high: float = 2.0
+    log2_step_low: float = -3.0
+    log2_step_high: float = 2.4
     all_stages: float = 0.6
 
 
@@ -51,9 +51,9 @@ class Objective:
         self.model = model
         self.config = config
 
-    def encode_tokens(self, components: Tensor) -> Tensor:
-        """Components [B, bands, H, W] -> token vectors [B, D, H/16, W/16]."""
-        out: Tensor = self.model.token_encoder(self.model.analysis(components))
+    def encode_tokens(self, coefficients: Tensor) -> Tensor:
+        """Coefficients [B, samples, h, w] -> token vectors [B, D, h/2, w/2]."""
+        out: Tensor = self.model.token_encoder(self.model.analysis(coefficients))
         return out
 
     def tokens(
@@ -77,24 +77,24 @@ class Objective:
         chosen = chosen.reshape(samples, *vectors.shape[2:], -1).movedim(-1, 1)
         return vectors + (chosen - vectors).detach(), vectors, indices
 
-    def loss(self, components: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
-        """Loss of a batch [B, bands, H, W]; updates the codebooks when tokens are quantised."""
+    def loss(self, coefficients: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
+        """Loss of a batch [B, samples, h, w]; updates the codebooks when tokens are quantised."""
         config, model = self.config, self.model
-        samples, _, height, width = components.shape
-        log2_step = torch.empty(samples, 1, 1, 1, device=components.device)
+        samples, _, height, width = coefficients.shape
+        log2_step = torch.empty(samples, 1, 1, 1, device=coefficients.device)
         step = torch.exp2(log2_step.uniform_(config.log2_step_low, config.log2_step_high))
-        latents = model.analysis(components)
+        latents = model.analysis(coefficients)
         chosen, vectors, indices = self.tokens(latents, quantise=quantise_tokens, drop=True)
         mean = model.mean(chosen)
         log2_scale = model.scale(chosen).clamp(-8, 8)
 
         residual = latents - mean
         noisy = residual + (torch.rand_like(residual) - 0.5) * step
-        pixels = height * width
+        pixels = height * width * model.config.block**2
         bits = logistic_bits(noisy, step, log2_scale).sum((1, 2, 3)) / pixels
         hard = dead_zone_round(residual.detach() / step) * step
         decoded = model.synthesis(mean + residual + (hard - residual).detach(), step)
-        error = ((decoded - components) ** 2).sum((1, 2, 3)) / pixels
+        error = ((decoded - coefficients) ** 2).sum((1, 2, 3)) / pixels
         distortion = error / step.flatten() ** 2
 
         weight = 1 / (bits.detach() + 0.5)
@@ -115,15 +115,15 @@ class Objective:
 
     @torch.no_grad()
     def validate(self, tiles: list[Any], log2_steps: tuple[float, ...]) -> dict[str, float]:
-        """Bits (estimated) and RMSE in DN at each step, mean over tiles [bands, H, W]; token entropies."""
+        """Bits (estimated) and RMSE in DN at each step, mean over tiles [samples, h, w]; token entropies."""
         model, config = self.model, self.model.config
         figures: dict[str, float] = {}
         device = model.analysis.basis.device
         counts = torch.zeros(config.token_stages, config.codebook_size, device=device)
         for tile in tiles:
-            components = torch.as_tensor(tile, device=device)[None]
-            pixels = components[0, 0].numel()
-            latents = model.analysis(components)
+            coefficients = torch.as_tensor(tile, device=device)[None]
+            pixels = coefficients[0, 0].numel() * config.block**2
+            latents = model.analysis(coefficients)
             chosen, _, indices = self.tokens(latents, quantise=True, drop=False)
             for stage, index in enumerate(indices):
                 counts[stage] += torch.bincount(index, minlength=config.codebook_size)
@@ -132,7 +132,7 @@ class Objective:
                 step = torch.full((1, 1, 1, 1), 2.0**value, device=device)
                 hard = dead_zone_round((latents - mean) / step) * step
                 bits = logistic_bits(hard, step, log2_scale).sum() / pixels / config.bands
-                error = (model.synthesis(mean + hard, step) - components).square().mean().sqrt()
+                error = (model.synthesis(mean + hard, step) - coefficients).square().mean().sqrt()
                 name = f"{config.unit * 2**value:g}"
                 figures[f"bpppb@{name}"] = figures.get(f"bpppb@{name}", 0) + bits.item() / len(
                     tiles

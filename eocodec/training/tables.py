@@ -21,7 +21,6 @@ from eocodec.refinement import (
     CLASS_ZERO,
     CLASSES,
     LIMIT,
-    RATIO,
     STATES,
     Runs,
     StageTables,
@@ -63,7 +62,6 @@ def initial_tables() -> StageTables:
 
 def fit_tables(
     units: FloatArray,
-    previous: IntArray,
     runs: Runs,
     weight: float,
     start: StageTables,
@@ -72,19 +70,18 @@ def fit_tables(
     """Alternate assignment and counting; latents flat, in steps of the stage. Returns tables, integers."""
     tables = start
     for _ in range(rounds):
-        integers = tables.quantise(units, previous, runs, weight)
-        tables = count_symbols(tables, units, integers, previous, runs)
-    return tables, tables.quantise(units, previous, runs, weight)
+        integers = tables.quantise(units, runs, weight)
+        tables = count_symbols(tables, units, integers, runs)
+    return tables, tables.quantise(units, runs, weight)
 
 
 def count_symbols(
-    tables: StageTables, units: FloatArray, integers: IntArray, previous: IntArray, runs: Runs
+    tables: StageTables, units: FloatArray, integers: IntArray, runs: Runs
 ) -> StageTables:
     """Count symbols and average the latents of each; the zero state is symmetric."""
     counts, points = tables.counts.copy(), tables.points.copy()
-    symbols = tables.symbols(integers, previous)[runs.order]
-    sign = np.where(previous < 0, -1, 1)
-    offsets = (units * sign - RATIO * np.abs(previous))[runs.order]
+    symbols = tables.symbols(integers, runs)
+    offsets = units[runs.order] * runs.sign - runs.middle
     prior = np.arange(-LIMIT, LIMIT + 1, dtype=np.float64)
     for context_class, state, start, stop in runs.bounds:
         symbol = symbols[start:stop].astype(np.int64)
@@ -177,7 +174,7 @@ def fit_first_stage(
         units = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
         flat = (np.concatenate([u.ravel() for u in units]) / stage_step(0)).astype(np.float32)
         integers = np.concatenate([c.integers.ravel() for c in coded])
-        tables = count_symbols(tables, flat, integers, previous, runs)
+        tables = count_symbols(tables, flat, integers, runs)
     coded = [
         encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None) for s in samples
     ]
@@ -207,7 +204,7 @@ def fit_later_stages(
         previous = np.concatenate([b.ravel() for b in before])
         units = (flat / stage_step(stage)).astype(np.float32)
         runs = Runs.sort(classes, previous, FIRST_CLASS)
-        fitted, chosen = fit_tables(units, previous, runs, LAMBDA, initial_tables(), rounds)
+        fitted, chosen = fit_tables(units, runs, LAMBDA, initial_tables(), rounds)
         tables.append(fitted)
         parts = np.split(chosen, ends)
         before = [p.reshape(s.residual.shape) for p, s in zip(parts, samples, strict=True)]

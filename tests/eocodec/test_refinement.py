@@ -26,14 +26,14 @@ def tables() -> StageTables:
     return initial_tables()
 
 
-def encode(tables: StageTables, integers: np.ndarray, previous: np.ndarray, runs: Runs) -> bytes:
+def encode(tables: StageTables, integers: np.ndarray, runs: Runs) -> bytes:
     coder = SymbolEncoder()
-    tables.encode(coder, integers, previous, runs)
+    tables.encode(coder, integers, runs)
     return coder.finish()
 
 
-def decode(tables: StageTables, data: bytes, previous: np.ndarray, runs: Runs) -> np.ndarray:
-    return tables.decode(SymbolDecoder(data), previous, runs)
+def decode(tables: StageTables, data: bytes, runs: Runs) -> np.ndarray:
+    return tables.decode(SymbolDecoder(data), runs)
 
 
 def latents(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,10 +52,8 @@ def test_every_stage_decodes_to_the_encoders_integers(seed: int, size: int) -> N
     previous = np.zeros(size, np.int32)
     for stage in range(3):
         runs = Runs.sort(classes, previous, tables.first_class)
-        integers = tables.quantise(values / np.float32(stage_step(stage)), previous, runs, WEIGHT)
-        assert np.array_equal(
-            decode(tables, encode(tables, integers, previous, runs), previous, runs), integers
-        )
+        integers = tables.quantise(values / np.float32(stage_step(stage)), runs, WEIGHT)
+        assert np.array_equal(decode(tables, encode(tables, integers, runs), runs), integers)
         previous = integers
 
 
@@ -66,8 +64,8 @@ def test_error_falls_with_every_stage_and_follows_the_step(tables: StageTables) 
     for stage in range(4):
         runs = Runs.sort(classes, previous, tables.first_class)
         step = np.float32(stage_step(stage))
-        integers = tables.quantise(values / step, previous, runs, WEIGHT)
-        decoded = tables.reconstruct(integers, previous, runs) * step
+        integers = tables.quantise(values / step, runs, WEIGHT)
+        decoded = tables.reconstruct(integers, runs) * step
         errors.append(float(np.sqrt(np.mean((decoded - values) ** 2))))
         previous = integers
     assert all(after < before / 2 for before, after in itertools.pairwise(errors))
@@ -94,10 +92,10 @@ def test_values_far_beyond_the_tables_are_kept(tables: StageTables) -> None:
         classes = np.full(len(values), context_class, np.uint8)
         previous = np.zeros(len(values), np.int32)
         runs = Runs.sort(classes, previous, tables.first_class)
-        integers = tables.quantise(values, previous, runs, WEIGHT)
-        decoded = decode(tables, encode(tables, integers, previous, runs), previous, runs)
+        integers = tables.quantise(values, runs, WEIGHT)
+        decoded = decode(tables, encode(tables, integers, runs), runs)
         assert np.array_equal(decoded, integers)
-        assert np.abs(tables.reconstruct(integers, previous, runs) - values).max() < 1.5
+        assert np.abs(tables.reconstruct(integers, runs) - values).max() < 1.5
 
 
 def test_raw_low_bits_start_where_the_scale_leaves_the_table() -> None:
@@ -118,7 +116,7 @@ def test_hostile_bytes_decode_within_range_or_raise(tables: StageTables) -> None
         try:
             for _ in range(6):
                 runs = Runs.sort(classes, previous, tables.first_class)
-                previous = decode(tables, data, previous, runs)
+                previous = decode(tables, data, runs)
                 assert np.abs(previous).max() <= 2**28
         except FormatError:
             raised += 1

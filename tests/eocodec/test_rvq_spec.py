@@ -15,9 +15,11 @@ import rasterio
 from safetensors import safe_open
 
 from eocodec.codec_models import find_card
+from eocodec.entropy import SymbolDecoder
 from eocodec.model import load_model
 from eocodec.payload import layer_bodies, parse_head
 from eocodec.rvq import _decode_refinement
+from eocodec.spectral import SpectralTransform
 from eocodec.tile import EncodeSettings, encode_tile
 
 from .range_reader import RangeReader, table, uniform
@@ -40,19 +42,62 @@ def weights() -> dict[str, np.ndarray]:
 def layers() -> list[bytes]:
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 200 : 200 + HEIGHT, 90 : 90 + WIDTH]
-    payload = encode_tile(pixels, EncodeSettings(layers=7, step_scale=0.6))
+    payload = encode_tile(
+        pixels, EncodeSettings(layers=find_card().token_layers + 3, step_scale=0.6)
+    )
     return [bytes(body) for body in layer_bodies(payload, parse_head(payload))]
 
 
-def read_tokens(weights: dict, layers: list[bytes]) -> list[np.ndarray]:
+def read_unbounded(reader: RangeReader, number: int) -> list[int]:
+    lengths = [reader.take(uniform(31)) for _ in range(number)]
+    values = [1 << m for m in lengths]
+    for shift in (0, 12, 24):
+        for i, m in enumerate(lengths):
+            if m > shift:
+                values[i] += reader.take(uniform(2 ** min(12, m - shift))) << shift
+    return [value - 1 for value in values]
+
+
+def read_spectral(reader: RangeReader) -> tuple[np.ndarray, np.ndarray]:
+    """Band means in their unit, and the bases (8, 10, 10)."""
+    means = np.array([-(u + 1) // 2 if u % 2 else u // 2 for u in read_unbounded(reader, 10)])
+    components = [reader.take(uniform(10)) for _ in range(8)]
+    tables = [
+        table([38, 58, 62, 90, 120, 150, 190, 240, 60]),
+        table([410, 250, 190, 130, 110, 80, 50, 26, 6]),
+    ]
+    basis, bases, first = np.eye(10), [], True
+    for j in components:
+        if j:
+            planes = [(i, k) for i in range(j) for k in range(9, i, -1)]
+            lengths = [reader.take(tables[0 if first else 1]) for _ in planes]
+            angles = []
+            for length in lengths:
+                v = reader.take(uniform(2**length)) if length else 0
+                k = 2 ** (length - 1) + v // 2 if length else 0
+                angles.append(-k if v % 2 else k)
+            for (c, r), k in zip(planes, angles, strict=True):
+                angle = 2 * np.arctan(k / 128)
+                basis[:, [c, r]] = basis[:, [c, r]] @ [
+                    [np.cos(angle), -np.sin(angle)],
+                    [np.sin(angle), np.cos(angle)],
+                ]
+            first = False
+        bases.append(basis.copy())
+    return means, np.stack(bases)
+
+
+def read_tokens(
+    weights: dict, layers: list[bytes]
+) -> tuple[tuple[np.ndarray, np.ndarray], list[np.ndarray]]:
     height, width = -(-HEIGHT // 16), -(-WIDTH // 16)
     counts, cluster = weights["tokens.counts"].astype(int), weights["tokens.cluster"]
     stages: list[np.ndarray] = []
     for i in range(weights["network"]["token_stages"]):
-        data = layers[i][8 + 4 + 10 * 4 + 2 * 100 :] if i == 0 else layers[i]
-        reader = RangeReader(data)
+        reader = RangeReader(layers[i] if i else layers[i][8 + 4 :])
         grid = np.zeros((height, width), int)
         if i == 0:
+            spectral = read_spectral(reader)
             first = table(counts[0].sum(axis=0).tolist())
             for y in range(height):
                 grid[y, 0] = reader.take(first)
@@ -67,7 +112,7 @@ def read_tokens(weights: dict, layers: list[bytes]) -> list[np.ndarray]:
                 for y, x in np.argwhere(context == k):
                     grid[y, x] = reader.take(table(counts[i, k].tolist()))
         stages.append(grid)
-    return stages
+    return spectral, stages
 
 
 def convolve(weights: dict, name: str, x: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -114,14 +159,7 @@ def read_run(reader: RangeReader, counts: list[int], raw: int, number: int) -> n
     low = np.array([reader.take(uniform(2**raw)) for _ in range(number)]) if raw else None
     q = symbols - 15
     escaped = np.flatnonzero(symbols == 31)
-    lengths = [reader.take(uniform(31)) for _ in escaped]
-    values = [1 << m for m in lengths]
-    for shift in (0, 12, 24):
-        for i, m in enumerate(lengths):
-            if m > shift:
-                values[i] += reader.take(uniform(2 ** min(12, m - shift))) << shift
-    for i, value in zip(escaped, values, strict=True):
-        u = value - 1
+    for i, u in zip(escaped, read_unbounded(reader, len(escaped)), strict=True):
         q[i] = (u // 2 + 16) * (-1 if u % 2 else 1)
     return q if low is None else q * 2**raw - 2 ** (raw - 1) + low
 
@@ -150,7 +188,7 @@ def read_stage(
 def test_symbols_of_every_stage_follow_from_the_specification(
     weights: dict, layers: list[bytes]
 ) -> None:
-    tokens = read_tokens(weights, layers)
+    _, tokens = read_tokens(weights, layers)
     t = log_scales(weights, tokens)
     masks = pass_masks(*t.shape[1:])
     for m, channel in enumerate(weights["smooth.channels"]):
@@ -160,8 +198,10 @@ def test_symbols_of_every_stage_follow_from_the_specification(
             )
             t[channel] = np.where(mask, lowered, t[channel])
     n = np.zeros(t.shape, int)
-    everywhere = [np.ones(t.shape[1:], bool)]
-    for s, data in enumerate(layers[4:]):
+    smooth = np.isin(np.arange(len(t)), weights["smooth.channels"])[:, None, None]
+    parts = [smooth & mask for mask in masks] + [~smooth & np.ones(t.shape, bool)]
+    everywhere = [np.ones(t.shape, bool)]
+    for s, data in enumerate(layers[len(tokens) :]):
         r = t + 12 * (s - 1)
         if s:
             clipped = np.clip(r, -48, 48)
@@ -169,15 +209,26 @@ def test_symbols_of_every_stage_follow_from_the_specification(
             x = convolve(weights, "context.enter", x, 0, 255)
             x = convolve(weights, "context.spatial", x, 0, 255)
             r = clipped + convolve(weights, "context.leave", x, -48, 48)
-        n = read_stage(weights, s, data, n, r, everywhere if s else masks)
+        n = read_stage(weights, s, data, n, r, everywhere if s else parts)
 
     model = load_model()
     indices = np.stack(tokens).astype(np.int32)
-    values = _decode_refinement(model, indices, layers[4:])
+    values = _decode_refinement(model, indices, layers[len(tokens) :])
     assert np.abs(n).max() > 20
     # The integers tell each latent of the residual to within a step of the last stage, but for the prediction.
     rough = np.ones(len(n), bool)
     rough[weights["smooth.channels"]] = False
-    step = 3.0 ** (1 - (len(layers) - 5))
+    step = 3.0 ** (len(tokens) + 2 - len(layers))
     assert np.abs(values[rough] - n[rough] * step).max() < step
     assert np.array_equal(values[rough] == 0, n[rough] == 0)
+
+
+def test_spectral_transform_follows_from_the_specification(
+    weights: dict, layers: list[bytes]
+) -> None:
+    (means, bases), _ = read_tokens(weights, layers)
+    unit = weights["network"]["unit"] * 0.6 / 16
+    transform = SpectralTransform.decode(SymbolDecoder(layers[0][8 + 4 :]), 10, unit)
+    assert np.abs(transform.centre - means * unit).max() < 0.01
+    assert np.abs(transform.bases - bases).max() < 1e-5
+    assert np.abs(bases[3] - bases[0]).max() > 0.05

@@ -10,9 +10,11 @@ import rasterio
 import torch
 
 from eocodec.codec_models import ModelCard
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import InputError
 from eocodec.model import build_model, load_weights
 from eocodec.networks import NetworkConfig, ResidualVectorQuantizer
+from eocodec.spectral import block_transform, group_covariances
 from eocodec.training.config import (
     BatchConfig,
     OptimiserConfig,
@@ -24,6 +26,7 @@ from eocodec.training.data import Sampler, Scene, load_scenes, stack_native
 from eocodec.training.export import ExportSettings, export_model
 from eocodec.training.loop import Trainer
 from eocodec.training.reference import ReferenceAutoencoder, ReferenceConfig
+from eocodec.training.windows import CELL, Moments, SceneStatistics
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -100,7 +103,12 @@ def test_reference_architecture_trains_and_is_that_of_d34(scenes: Path, tmp_path
 def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path) -> None:
     trainer = Trainer(tiny("rvq", 4), scenes, tmp_path / "run", "cpu")
     trainer.run(progress=False)
-    settings = ExportSettings(crops=((4, 64), (4, 32)), stages=3, context_width=8, context_steps=5)
+    settings = ExportSettings(
+        crops=((4, 64), (4, 32)),
+        stages=3,
+        context_width=8,
+        context_steps=5,
+    )
     digest = export_model(trainer.average, trainer.sampler, tmp_path / "model", "test", settings)
     card = ModelCard.from_json(
         tmp_path / "model", json.loads((tmp_path / "model" / "card.json").read_text())
@@ -108,17 +116,19 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
     assert card.id == digest
     assert (card.layers, card.token_layers) == (5, 2)
     model = build_model(card, *load_weights(card.weights))
-    components = trainer.sampler.draw(1, 64, np.random.default_rng(0))[0]
-    latents, vectors = model.analyse(components)
+    coefficients = trainer.sampler.draw(1, 64, np.random.default_rng(0))[0]
+    latents, vectors = model.analyse(coefficients)
     assert latents.shape == (24, 8, 8)
     indices = model.token_indices(vectors)
     for stage, index in enumerate(indices):
         before = indices[stage - 1] if stage else None
-        data = model.tokens.encode(stage, index, before)
-        assert np.array_equal(model.tokens.decode(stage, data, index.shape, before), index)
+        coder = SymbolEncoder()
+        model.tokens.encode(coder, stage, index, before)
+        reader = SymbolDecoder(coder.finish())
+        assert np.array_equal(model.tokens.decode(reader, stage, index.shape, before), index)
     assert model.scale(indices).shape == latents.shape
-    error = model.synthesise(latents, None) - components
-    assert np.sqrt(np.mean(error**2)) < np.sqrt(np.mean(components**2)) / 2
+    error = model.synthesise(latents, None) - coefficients
+    assert np.sqrt(np.mean(error**2)) < np.sqrt(np.mean(coefficients**2)) / 2
 
 
 def test_random_number_of_stages_uses_prefixes_of_the_codebooks() -> None:
@@ -181,3 +191,37 @@ def test_folder_without_scenes_is_explained(tmp_path: Path, scenes: Path) -> Non
         load_scenes(tmp_path, "train")
     with pytest.raises(InputError, match="nowhere"):
         load_scenes(scenes, "nowhere")
+
+
+def test_moments_of_a_window_are_those_of_its_pixels(scenes: Path) -> None:
+    pixels = load_scenes(scenes, "train")[0].pixels[:, :128, :192]
+    rng = np.random.default_rng(0)
+    gain = rng.uniform(0.5, 2, 10)
+    for _ in range(20):
+        moments = SceneStatistics(pixels).around(0, 64, 64, rng)
+        whole = pixels * gain[:, None, None].astype(np.float32)
+        means = [whole[:, a:b, c:d].mean(axis=(1, 2)) for a, b, c, d in windows(pixels)]
+        found = moments.changed(gain, 0.0)
+        distance = [np.abs(found.mean - mean).max() for mean in means]
+        a, b, c, d = windows(pixels)[int(np.argmin(distance))]
+        assert min(distance) < 0.1
+        centred = whole[:, a:b, c:d] - found.mean.astype(np.float32)[:, None, None]
+        exact = group_covariances(block_transform(centred))
+        assert np.allclose(found.covariances, exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
+
+
+def windows(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """All windows of whole cells."""
+    rows, columns = (n // CELL for n in pixels.shape[1:])
+    return [
+        (CELL * a, CELL * b, CELL * c, CELL * d)
+        for a in range(rows)
+        for b in range(a + 1, rows + 1)
+        for c in range(columns)
+        for d in range(c + 1, columns + 1)
+    ]
+
+
+def test_noise_adds_its_variance_to_every_group() -> None:
+    moments = Moments(np.zeros(2), np.zeros((8, 2, 2))).changed(np.ones(2), 3.0)
+    assert np.array_equal(moments.covariances, np.broadcast_to(9 * np.eye(2), (8, 2, 2)))

@@ -29,7 +29,7 @@ def tiles() -> dict[str, tuple[np.ndarray, EncodeSettings]]:
         "predictive-uint16": (crop, EncodeSettings(lossless=True)),
         "predictive-float32": (reflectance, EncodeSettings(lossless=True)),
         "learned-uint16": (crop, EncodeSettings()),
-        "learned-nodata": (holes, EncodeSettings(nodata=0, layers=7, step_scale=0.8)),
+        "learned-nodata": (holes, EncodeSettings(nodata=0, layers=5, step_scale=0.8)),
     }
 
 

@@ -1,0 +1,68 @@
+"""Spectral statistics of windows of a scene: the transform of a crop is the one that a whole tile around it has.
+
+At encoding, a spectral transform is fitted to a tile of 512 x 512 pixels; a training crop is much smaller, and its own
+principal components would fit it better than it will ever see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.spectral import BLOCK, block_transform, group_covariances
+
+DoubleArray = npt.NDArray[np.float64]
+
+CELL = 64
+"""Side in pixels of the cells that statistics are kept for."""
+LARGEST = 8
+"""Cells a side of the largest window, a tile."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (C,) of the bands and covariances (GROUPS, C, C) of their coefficients."""
+
+    mean: DoubleArray
+    covariances: DoubleArray
+
+    def changed(self, gain: DoubleArray, noise: float) -> Moments:
+        """Moments after each band is multiplied by its gain (C,) and noise of that deviation is added."""
+        grown = self.covariances * gain[:, None] * gain + noise**2 * np.eye(len(gain))
+        return Moments(self.mean * gain, grown)
+
+
+class SceneStatistics:
+    """First and second moments of every cell of a scene (C, H, W)."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint16]) -> None:
+        rows, columns = (n // CELL for n in pixels.shape[1:])
+        self.means = np.empty((rows, columns, len(pixels)))
+        moments = []
+        for row in range(rows):
+            strip = pixels[:, row * CELL : (row + 1) * CELL, : columns * CELL].astype(np.float32)
+            cells = strip.reshape(len(pixels), CELL, columns, CELL)
+            self.means[row] = cells.mean(axis=(1, 3), dtype=np.float64).T
+            coefficients = block_transform(strip)
+            side = CELL // BLOCK
+            parts = np.split(coefficients, range(side, side * columns, side), axis=3)
+            moments.append([group_covariances(part) for part in parts])
+        self.second = np.array(moments)
+
+    def around(self, top: int, left: int, size: int, rng: np.random.Generator) -> Moments:
+        """Draw a window of 1 to LARGEST cells a side that covers most of a crop; return its moments."""
+        cells = max(int(rng.integers(1, LARGEST + 1)), -(-size // CELL))
+        spans = []
+        for start, number in zip((top, left), self.means.shape[:2], strict=True):
+            length = min(cells, number)
+            low = max(0, -(-(start + size) // CELL) - length)
+            high = min(start // CELL, number - length)
+            first = int(rng.integers(min(low, high), high + 1))
+            spans.append(slice(first, first + length))
+        means = self.means[spans[0], spans[1]].reshape(-1, self.means.shape[2])
+        second = self.second[spans[0], spans[1]].mean(axis=(0, 1))
+        mean = means.mean(axis=0)
+        second[0] -= BLOCK**2 * np.outer(mean, mean)
+        return Moments(mean, second)
