@@ -149,7 +149,8 @@ class Model:
 @lru_cache(maxsize=1)
 def _fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 natively: then the encoder's branches use it."""
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _integer_conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:
