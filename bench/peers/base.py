@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.payload import ByteReader, put_varint
+
 Stack = npt.NDArray[np.uint16]
 Planes = npt.NDArray[np.float64]
 
@@ -133,32 +135,15 @@ class IntegerScale:
 
 
 def join(parts: Sequence[bytes | bytearray]) -> bytes:
-    """Concatenate, each part after its length in base 128, least significant digit first."""
-    out = bytearray()
-    for part in parts:
-        size = len(part)
-        while size > 127:
-            out.append(size & 127 | 128)
-            size >>= 7
-        out.append(size)
-        out += part
-    return bytes(out)
+    """Concatenate, each part after its length as a varint."""
+    return b"".join(put_varint(len(part)) + bytes(part) for part in parts)
 
 
 def split(data: bytes) -> list[bytes]:
     """Take apart what `join` made."""
-    parts, at = [], 0
-    while at < len(data):
-        size = shift = 0
-        while True:
-            digit = data[at]
-            at += 1
-            size |= (digit & 127) << shift
-            shift += 7
-            if digit < 128:
-                break
-        parts.append(data[at : at + size])
-        at += size
+    reader, parts = ByteReader(data, "a file of parts"), []
+    while reader.pos < len(data):
+        parts.append(bytes(reader.take(reader.varint())))
     return parts
 
 
