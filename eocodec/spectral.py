@@ -128,9 +128,9 @@ def angle_count(bands: int, components: int) -> int:
 
 
 def rotated(before: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:
-    """Apply stored angles, or the first of them, to a basis."""
+    """Apply stored angles to a basis."""
     out = before.copy()
-    for (column, row), angle in zip(_planes(len(out)), angles.tolist(), strict=False):
+    for (column, row), angle in zip(_planes(len(out)), angles.tolist(), strict=True):
         if angle:
             _rotate_columns(out, column, row, angle / ANGLE_UNIT)
     return out
@@ -147,10 +147,10 @@ def _worthwhile(
     covariance: DoubleArray,
     samples: int,
     noise: float,
-) -> int:
-    """Number of leading components whose angles save more bits than they cost."""
+) -> tuple[int, DoubleArray]:
+    """Number of leading components whose angles save more bits than they cost, and the basis that these give."""
     bands = len(before)
-    basis, best, found = before.copy(), 0.0, 0
+    basis, best, found, kept = before.copy(), 0.0, 0, before
     start = np.log2(_spread(basis, covariance) + noise**2).sum()
     for components in range(1, bands):
         low, high = angle_count(bands, components - 1), angle_count(bands, components)
@@ -161,8 +161,8 @@ def _worthwhile(
         now = np.log2(_spread(basis, covariance) + noise**2).sum()
         saved = 0.5 * samples * float(start - now) - _bits(angles[:high])
         if saved > best:
-            best, found = saved, components
-    return found
+            best, found, kept = saved, components, basis.copy()
+    return found, kept
 
 
 def _spread(basis: DoubleArray, covariance: DoubleArray) -> DoubleArray:
@@ -209,10 +209,9 @@ class SpectralTransform:
         for group in range(GROUPS):
             wanted = angles_between(before, targets[group])
             samples = coefficients[0, 0].size * int((group == GROUP_OF).sum())
-            components = _worthwhile(before, wanted, covariances[group], samples, noise)
+            components, before = _worthwhile(before, wanted, covariances[group], samples, noise)
             kept = angle_count(count, components)
             angles[group, :kept] = wanted[:kept]
-            before = rotated(before, angles[group])
         transform = cls(angles, mean, mean_unit)
         return transform, transform.rotate(coefficients)
 
