@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec import payload as wire
+from eocodec.bounds import ErrorBounds, MaxError, bounds_for, check_bounds
 from eocodec.errors import ChecksumError, FormatError, InputError
 from eocodec.mask import (
     Mask,
@@ -45,6 +46,21 @@ class EncodeSettings:
         Layers to write in the learned mode; None takes the model's default quality.
     step_scale : float
         Multiplies the quantiser steps of the learned mode; above 1 is smaller and coarser.
+    max_error : float, tuple of float or None, or None
+        Largest absolute error, in the unit of the data: one for all bands, or one a band, where None
+        leaves a band without this bound.
+    max_relative_error : float or None
+        Largest error as a share of the sample's magnitude.
+    max_error_sqrt : float or None
+        Largest error divided by the square root of the sample's magnitude, as sensor noise grows.
+
+    With bounds, or `lossless`, the encoder takes the smallest mode that meets them, unless `layers` or
+    `step_scale` ask for the learned layers: then a last layer adds the guarantee.
+
+    Raises
+    ------
+    InputError
+        When a bound is negative or not finite, or a relative one is not below 1.
     """
 
     lossless: bool = False
@@ -52,6 +68,24 @@ class EncodeSettings:
     model: str | None = None
     layers: int | None = None
     step_scale: float = 1.0
+    max_error: MaxError | None = None
+    max_relative_error: float | None = None
+    max_error_sqrt: float | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
+
+    def bounds(self, bands: int) -> ErrorBounds | None:
+        """Return the error bounds of a tile of `bands` bands; None where nothing is bounded.
+
+        Raises
+        ------
+        InputError
+            When `max_error` is given for another number of bands.
+        """
+        if self.lossless:
+            return ErrorBounds((0.0,) * bands)
+        return bounds_for(bands, self.max_error, self.max_relative_error, self.max_error_sqrt)
 
 
 def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None) -> bytes:
@@ -81,7 +115,8 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
         if values is not None:
             return _assemble(wire.CONSTANT, pixels, [values], mask)
     maskable = invalid is None or mask is not None
-    if not settings.lossless and maskable and _learned_mode_pays(pixels, invalid, settings):
+    bounds = settings.bounds(len(pixels))
+    if bounds is None and maskable and _learned_mode_pays(pixels, invalid, settings):
         learned = _encode_learned(pixels, mask, settings)
         if not _repetitive(pixels):
             return learned
