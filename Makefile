@@ -2,10 +2,11 @@
 PYTHON ?= python3
 SCENES ?= ../shared/data/s2
 SPLIT ?= test
+SECONDS ?= 60
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo test lint format bench fuzz clean
 
 setup: $(STAMP)
 
@@ -38,5 +39,11 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(SCENES) --split $(SPLIT) --out bench-out $(BENCH)
 
+# Coverage-guided fuzzing, SECONDS for each target; what it finds goes to fuzz-out. atheris has wheels for Python 3.11 to 3.13.
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python -m tests.fuzz container --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz payload --seconds $(SECONDS)
+
 clean:
-	rm -rf .venv build dist demo-out bench-out
+	rm -rf .venv build dist demo-out bench-out fuzz-out

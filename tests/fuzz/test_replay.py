@@ -1,0 +1,128 @@
+"""The fuzzer's corpus and past findings, replayed; and the fuzzer's own parts."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eocodec
+from eocodec.payload import build_payload, parse_head
+from tests.fuzz.containers import Container, mutate_container, repair
+from tests.fuzz.limits import TooSlowError, bounded
+from tests.fuzz.payloads import Payload, mutate_payload
+from tests.fuzz.targets import TARGETS, warm_up
+
+HERE = Path(__file__).parent
+INPUTS = {
+    target: sorted(HERE.glob(f"corpus/{target}/*")) + sorted(HERE.glob(f"findings/{target}/*"))
+    for target in TARGETS
+}
+SEEDS = {target: sorted(HERE.glob(f"corpus/{target}/seed-*")) for target in TARGETS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    warm_up()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_corpus_and_findings_hold_the_promises(target):
+    assert len(INPUTS[target]) >= len(SEEDS[target]) > 0
+    for path in INPUTS[target]:
+        try:
+            TARGETS[target](path.read_bytes())
+        except BaseException as error:
+            error.add_note(f"input: {path}")
+            raise
+
+
+def test_the_corpus_is_small():
+    assert sum(path.stat().st_size for paths in INPUTS.values() for path in paths) < 128 << 10
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_seeds_are_whole(target):
+    for path in SEEDS[target]:
+        data = path.read_bytes()
+        if target == "payload":
+            eocodec.verify_tile(data)
+            assert Payload.parse(data).build() == data, path.name
+        else:
+            with eocodec.open(data) as reader:
+                reader.validate(threads=1)
+            assert Container.parse(data).build() == data, path.name
+
+
+def flip(chance):
+    def mutate(part):
+        changed = bytearray(part)
+        if changed:
+            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+        return bytes(changed)
+
+    return mutate
+
+
+def test_most_mutated_payloads_pass_the_checksums_of_head_and_layers():
+    chance = random.Random(5)
+    passed = 0
+    for number in range(300):
+        data = SEEDS["payload"][number % len(SEEDS["payload"])].read_bytes()
+        try:
+            eocodec.decode_tile(mutate_payload(data, chance, flip(chance)))
+        except eocodec.ChecksumError as error:
+            passed += "pixel" in str(error)
+        except eocodec.EocodecError:
+            passed += 1
+        else:
+            passed += 1
+    assert passed == 300
+
+
+def test_mutated_containers_pass_the_checksums_of_header_and_index():
+    chance = random.Random(6)
+    for number in range(300):
+        data = SEEDS["container"][number % len(SEEDS["container"])].read_bytes()
+        try:
+            eocodec.open(mutate_container(data, chance, flip(chance))).close()
+        except eocodec.ChecksumError:
+            pytest.fail("a checksum stopped the mutation")
+        except eocodec.EocodecError:
+            continue
+
+
+def test_repair_makes_damaged_checksums_right():
+    data = bytearray(SEEDS["container"][0].read_bytes())
+    whole = bytes(data)
+    data[20] ^= 1
+    data[-15] ^= 1
+    assert repair(bytes(data)) == whole
+
+
+def test_limits_catch_a_slow_and_a_greedy_run():
+    def spin():
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+
+    with pytest.raises(TooSlowError), bounded(seconds=0.01):
+        spin()
+    with pytest.raises(MemoryError), bounded(extra_bytes=64 << 20):
+        np.zeros(1 << 30, np.uint8)
+    with bounded(extra_bytes=64 << 20):
+        assert np.zeros(1 << 20, np.uint8).sum() == 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_targets_pass_foreign_exceptions_on(target, monkeypatch):
+    def fail(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("eocodec.tile._decode_bodies", fail)
+    tile = build_payload(0, "u1", (1, 1, 1), [b"\x09"], None, 0)
+    data = eocodec.compress(np.full((1, 1), 9, "u1")) if target == "container" else tile
+    assert parse_head(tile).shape == (1, 1, 1)
+    with pytest.raises(ZeroDivisionError):
+        TARGETS[target](data)
