@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -127,8 +128,9 @@ def choose_settings(
     sample = [tile for tile, _ in zip(tiles, range(MAX_SAMPLED_TILES), strict=False)]
     if not sample:
         raise InputError("there are no samples to find the quality on")
-    with ThreadPoolExecutor(thread_count(threads)) as pool:
-        encode = partial(_Encoded, sample, pool)
+    workers = min(thread_count(threads), len(sample))
+    with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        encode = partial(_Encoded, sample, map if pool is None else pool.map)
         encoded = encode(settings)
         if not encoded.learned:
             return _met_or_raise(encoded, 1, target)
@@ -211,17 +213,20 @@ def _met_or_raise(encoded: _Encoded, layers: int, target: Target) -> Point:
 
 
 class _Encoded:
-    """Sampled tiles encoded with some settings; errors are measured when they are asked for."""
+    """Sampled tiles encoded with some settings; errors are measured when they are asked for.
+
+    `each` is `map`, or that of a pool.
+    """
 
     def __init__(
         self,
         sample: Sequence[NDArray[Any]],
-        pool: ThreadPoolExecutor,
+        each: Callable[..., Iterable[Any]],
         settings: EncodeSettings,
     ) -> None:
         self.settings = settings
-        self._sample, self._pool = sample, pool
-        self._payloads = list(pool.map(lambda tile: encode_tile(tile, settings), sample))
+        self._sample, self._each = sample, each
+        self._payloads: list[bytes] = list(each(lambda tile: encode_tile(tile, settings), sample))
         self._heads = [parse_head(payload) for payload in self._payloads]
         self._rmse: dict[int, float] = {}
 
@@ -242,7 +247,7 @@ class _Encoded:
     def rmse(self, layers: int) -> float:
         """Root-mean-square error of the first `layers` over the valid samples."""
         if layers not in self._rmse:
-            sums = list(self._pool.map(partial(self._squares, layers), range(len(self._sample))))
+            sums = list(self._each(partial(self._squares, layers), range(len(self._sample))))
             valid = sum(count for _, count in sums)
             self._rmse[layers] = math.sqrt(sum(total for total, _ in sums) / max(valid, 1))
         return self._rmse[layers]

@@ -236,7 +236,7 @@ class ArrayReader:
             entry = self._index[number]
             leader = self._access.leader(number)
             wanted.append(((number, leader), entry.offset - len(leader), entry.offset + entry.size))
-        pool: OrderedPool[None] = OrderedPool(threads)
+        pool: OrderedPool[None] = OrderedPool(threads, len(wanted))
         try:
             for (number, leader), data in fetch(self._source, wanted):
                 pool.push(partial(self._access.verify, number, leader, data))
@@ -267,7 +267,7 @@ class ArrayReader:
         for number in self.header.grid.touched((span, rows, columns)):
             entry = self._index[number]
             wanted.append((number, entry.offset, entry.offset + entry.prefix_size(layers)))
-        pool: OrderedPool[None] = OrderedPool(threads)
+        pool: OrderedPool[None] = OrderedPool(threads, len(wanted))
         try:
             for number, data in fetch(self._source, wanted):
                 pool.push(partial(self._decode, number, data, layers, planes, rows, columns, out))

@@ -31,17 +31,25 @@ class OrderedPool(Generic[T]):
     """Runs tasks in threads; results come back in the order in which the tasks were pushed.
 
     At most two tasks a thread are in flight: `push` waits for the oldest beyond that. With one
-    thread every task runs in the caller's.
+    thread, or for a single task, everything runs in the caller's: starting threads, and limiting the
+    libraries in them to a core each, costs more than a small tile.
+
+    Parameters
+    ----------
+    threads : int or None
+        As `thread_count`.
+    tasks : int
+        How many tasks will be pushed.
     """
 
-    def __init__(self, threads: int | None):
-        self._threads = thread_count(threads)
+    def __init__(self, threads: int | None, tasks: int):
+        self._threads = min(thread_count(threads), tasks)
         self._executor: ThreadPoolExecutor | None = None
         self._in_flight: deque[Future[T]] = deque()
 
     def push(self, task: Callable[[], T]) -> list[T]:
         """Start `task`; return the results of older tasks that had to be waited for."""
-        if self._threads == 1:
+        if self._threads <= 1:
             return [task()]
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="eocodec")

@@ -19,7 +19,7 @@ from eocodec.formats.eoc.header_json import Header, dump_header
 from eocodec.formats.eoc.index import TileEntry, build_index
 from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section, record_leader
 from eocodec.formats.eoc.metadata import ArrayHeader
-from eocodec.formats.eoc.pool import OrderedPool
+from eocodec.formats.eoc.pool import OrderedPool, thread_count
 from eocodec.formats.eoc.sink import Sink, Target, open_sink
 from eocodec.formats.eoc.window import Window, window_box
 from eocodec.payload import crc32c, parse_head
@@ -54,7 +54,8 @@ class Writer:
 
     def __init__(self, sink: Sink, *, threads: int | None = None):
         self._sink = sink
-        self._pool: OrderedPool[_Encoded] = OrderedPool(threads)
+        self._threads = thread_count(threads)
+        self._pool: OrderedPool[_Encoded] | None = None
         self._tracks: list[_Track] = []
         self._header_crc: int | None = None
         self._records_start = self._at = 0
@@ -155,14 +156,14 @@ class Writer:
         if self._closed:
             return
         try:
-            self._start()
-            for encoded in self._pool.drain():
+            pool = self._start()
+            for encoded in pool.drain():
                 self._record(encoded)
             index = build_index([_complete(track) for track in self._tracks], self._records_start)
             footer = Footer(self._at, len(index), crc32c(index), self._header_crc or 0)
             self._put(index + build_footer(footer))
             self._closed = True
-            self._pool.close()
+            pool.close()
             self._sink.publish()
         except BaseException:
             self.abort()
@@ -171,7 +172,8 @@ class Writer:
     def abort(self) -> None:
         """Stop and leave nothing behind; what went down a pipe is no valid container."""
         self._closed = True
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
         self._sink.discard()
 
     def __enter__(self) -> Self:
@@ -202,16 +204,20 @@ class Writer:
             raise InputError(f"no array {array or 0}; there are {len(self._tracks)}")
         return array or 0
 
-    def _start(self) -> None:
-        if self._header_crc is None:
+    def _start(self) -> OrderedPool[_Encoded]:
+        """Write the header unless that is done; return the pool of encoders."""
+        if self._pool is None:
             section, crc = build_header_section(dump_header(Header(arrays=self.arrays)))
             self._put(section)
             self._records_start, self._header_crc = self._at, crc
+            tiles = sum(len(track.entries) for track in self._tracks)
+            self._pool = OrderedPool(self._threads, tiles)
+        return self._pool
 
     def _encode(self, array: int, tile: int, pixels: npt.NDArray[Any]) -> None:
         track = self._tracks[array]
         track.started[tile] = 1
-        for encoded in self._pool.push(partial(_encode, track, array, tile, pixels)):
+        for encoded in self._start().push(partial(_encode, track, array, tile, pixels)):
             self._record(encoded)
 
     def _record(self, encoded: _Encoded) -> None:
