@@ -15,6 +15,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from eocodec.errors import EocodecError, InputError
@@ -60,7 +61,7 @@ def write_geotiff(
     FormatError
         If the container is damaged.
     """
-    with _whole_file(path, overwrite=overwrite) as partial:
+    with _whole_file(path, overwrite=overwrite) as partial, _gdal_errors(path):
         _write(partial, raster, raster.header, raster.bands, raster, threads, progress)
 
 
@@ -103,9 +104,11 @@ def write_native(
     ):
         if at_10m:
             subset = _Bands(raster, at_10m)
-            _write(partial_10m, subset, raster.header, subset.bands, None, threads, progress)
+            with _gdal_errors(fine):
+                _write(partial_10m, subset, raster.header, subset.bands, None, threads, progress)
         grid = NativeGrid(raster, at_20m)
-        _write(partial_20m, grid, header, grid.bands, None, threads, progress)
+        with _gdal_errors(coarse):
+            _write(partial_20m, grid, header, grid.bands, None, threads, progress)
 
 
 def write_cog(
@@ -134,12 +137,11 @@ def write_cog(
     InputError
         As `write_geotiff`.
     """
-    with _whole_file(path, overwrite=overwrite) as partial:
+    with _whole_file(path, overwrite=overwrite) as partial, _gdal_errors(path):
         plain = partial.with_name(partial.name + ".tif")
         try:
             _write(plain, raster, raster.header, raster.bands, raster, threads, progress)
             with (
-                _gdal_errors(path),
                 without_georeference_warning(),
                 rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES),
             ):
@@ -188,7 +190,6 @@ def _write(
     across = step * thread_count(threads)
     with (
         rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES, GDAL_TIFF_INTERNAL_MASK=True),
-        _gdal_errors(path),
         without_georeference_warning(),
         rasterio.open(
             path,
@@ -238,8 +239,27 @@ def _block_and_step(tile: Sequence[int]) -> tuple[int, int]:
 def _gdal_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
+    except (RasterioError, CPLE_BaseError) as error:
+        why: BaseException = error
+        while why.__cause__ is not None:
+            why = why.__cause__
+        raise InputError(f"cannot write {os.fspath(path)}: {why}") from error
+
+
+def _read_back(path: Path, final: Path) -> None:
+    """Read every block of the file that becomes `final`; their checksums tell whether it is whole.
+
+    What GDAL cannot write while it closes a file, as on a full disk, it does not report.
+    """
+    try:
+        with without_georeference_warning(), rasterio.open(path) as written:
+            for _, window in written.block_windows(1):
+                written.read(window=window)
+                written.dataset_mask(window=window)
     except RasterioError as error:
-        raise InputError(f"cannot write {os.fspath(path)}: {error}") from error
+        raise InputError(
+            f"cannot write {final}: what was written cannot be read back; is the disk full?"
+        ) from error
 
 
 @contextmanager
@@ -255,6 +275,7 @@ def _whole_file(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pa
     partial = final.with_name(f".{final.name}.{secrets.token_hex(6)}.part")
     try:
         yield partial
+        _read_back(partial, final)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         # Left by GDAL for what the format cannot hold; one of an older file must not stay.

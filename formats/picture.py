@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from eocodec.errors import InputError
+
 _GAP = 8
 _CAPTION = 16
 _DIFFERENCE_GREY = 128
@@ -58,12 +60,20 @@ def side_by_side(
 
 
 def save_png(image: Image.Image, path: str | Path) -> None:
-    """Write `image` as PNG under `path`, completely or not at all."""
+    """Write `image` as PNG under `path`, completely or not at all.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
         image.save(partial, format="PNG")
         partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
 
