@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import warnings
 from pathlib import Path
 
 import atheris
@@ -33,6 +34,7 @@ def main() -> None:
 
         warm_up()
 
+    warnings.simplefilter("error")
     target = TARGETS[given.target]
     changed = {"container": mutate_container, "payload": mutate_payload}[given.target]
 
@@ -45,7 +47,7 @@ def main() -> None:
     found = given.out / given.target
     found.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={given.seconds}", f"-runs={given.runs}", f"-seed={given.seed}"]
-    options = ["-timeout=5", "-max_len=32768", "-len_control=0", "-print_final_stats=1"]
+    options = ["-timeout=60", "-max_len=32768", "-len_control=0", "-print_final_stats=1"]
     crashes = f"-artifact_prefix={given.out}/{given.target}-"
     arguments = [
         sys.argv[0],
