@@ -30,6 +30,10 @@ CODECS = (PREDICTIVE, RVQ2D)
 # Features a container may list; this version defines none.
 KNOWN_FEATURES: frozenset[str] = frozenset()
 
+# Each of these bytes may start a value of a hundred bytes in memory.
+_MARKS = (b",", b"[", b"{")
+MAX_MARKS = 2**20
+
 _DTYPES = {dtype.name: dtype.newbyteorder("=") for dtype in DTYPES}
 
 
@@ -49,13 +53,16 @@ def dump_header(header: Header) -> bytes:
     Raises
     ------
     InputError
-        When a field holds something that JSON or UTF-8 cannot.
+        When a field holds something that JSON or UTF-8 cannot, or the arrays describe too much.
     """
     names = [array.name for array in header.arrays]
     if not 1 <= len(names) <= MAX_ARRAYS:
         raise InputError(f"a container holds 1 to {MAX_ARRAYS} arrays, not {len(names)}")
     if len(set(names)) != len(names):
         raise InputError(f"array names must differ, got {names}")
+    described = sum(len(array.bands) + len(array.gcps) for array in header.arrays)
+    if described > MAX_DESCRIBED:
+        raise InputError(_too_many_described(described))
     document = _without_defaults(
         {
             "arrays": [_array_json(array) for array in header.arrays],
@@ -72,9 +79,15 @@ def dump_header(header: Header) -> bytes:
             sort_keys=True,
             separators=(",", ":"),
         )
-        return text.encode("utf-8")
+        raw = text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the header cannot be written as JSON: {error}") from error
+    if _marks(raw) > MAX_MARKS:
+        raise InputError(
+            f"the header lists {_marks(raw)} values, more than the {MAX_MARKS} a container may hold: "
+            "leave out tags or ground control points"
+        )
+    return raw
 
 
 def parse_header(raw: bytes) -> Header:
@@ -87,6 +100,8 @@ def parse_header(raw: bytes) -> Header:
     UnsupportedError
         A required feature, dtype or codec id that this release does not know.
     """
+    if _marks(raw) > MAX_MARKS:
+        raise LimitError(f"the header lists {_marks(raw)} values; at most {MAX_MARKS} are allowed")
     try:
         text = raw.decode("utf-8")
         document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
@@ -102,6 +117,9 @@ def parse_header(raw: bytes) -> Header:
     arrays = fields.objects("arrays", MAX_ARRAYS)
     if not arrays:
         raise FormatError("the header declares no arrays")
+    described = sum(len(array.items("bands")) + len(array.items("gcps")) for array in arrays)
+    if described > MAX_DESCRIBED:
+        raise LimitError(_too_many_described(described))
     parsed = tuple(_parse_array(array) for array in arrays)
     names = {array.name for array in parsed}
     if len(names) != len(parsed):
@@ -111,6 +129,18 @@ def parse_header(raw: bytes) -> Header:
         extra=fields.mapping("extra"),
         required=required,
         optional=fields.strings("optional_features"),
+    )
+
+
+def _marks(raw: bytes) -> int:
+    """Return how many values the text of a header may list, at most."""
+    return sum(raw.count(mark) for mark in _MARKS)
+
+
+def _too_many_described(number: int) -> str:
+    return (
+        f"the arrays describe {number} bands and ground control points; "
+        f"at most {MAX_DESCRIBED} are allowed"
     )
 
 

@@ -25,6 +25,8 @@ MAX_AXIS = 2**31 - 1
 MAX_PLANES = 2**20
 MAX_TILES = 2**24
 MAX_DESCRIBED = 2**16
+"""Bands and ground control points of one array, and of all arrays of a container together."""
+MAX_NAME = 1024
 DEFAULT_TILE_SIZE = 512
 
 
@@ -96,7 +98,7 @@ class ArrayHeader:
     dtype : numpy.dtype
         An integer dtype of 8 to 64 bits, float32 or float64.
     name : str
-        Unique in the container.
+        Unique in the container, at most 1024 characters.
     dims : tuple of str
         A name an axis.
     tile_size : tuple of int
@@ -153,6 +155,10 @@ class ArrayHeader:
     max_error: float | None = None
 
     def __post_init__(self) -> None:
+        if len(self.name) > MAX_NAME:
+            raise InputError(
+                f"an array has a name of {len(self.name)} characters; {MAX_NAME} are allowed"
+            )
         where = f"array {self.name!r}"
         if not 2 <= len(self.shape) <= MAX_AXES:
             raise InputError(f"{where}: 2 to {MAX_AXES} axes are possible, not {len(self.shape)}")

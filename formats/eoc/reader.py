@@ -14,6 +14,8 @@ from eocodec.formats.eoc.opening import Contents, read_contents
 from eocodec.formats.eoc.source import Readable, Source, open_source
 from eocodec.formats.eoc.window import SelectionError
 
+_LONGEST_MESSAGE = 1000
+
 
 class Reader(ArrayReader):
     """An open container: attributes and methods of its first array, the others by name.
@@ -120,6 +122,8 @@ def open_reader(target: Readable, **storage_options: Any) -> Reader:
     except EocodecError as error:
         source.close()
         text = str(error)
+        if len(text) > _LONGEST_MESSAGE:  # what a hostile header holds may be quoted in it
+            text = f"{text[:_LONGEST_MESSAGE]}…"
         named = text if text.startswith(source.name) else f"{source.name}: {text}"
         raise type(error)(named) from error
     reopen = (target, storage_options) if isinstance(target, (str, os.PathLike, bytes)) else None

@@ -1,5 +1,6 @@
 """Cut, damaged and hostile containers: a clear error, at once, without large allocations."""
 
+import contextlib
 import json
 import struct
 import time
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import eocodec
 from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section
 from eocodec.payload import build_payload, crc32c, pixel_crc32c, put_varint
+from tests.fuzz.limits import bounded as limited
 
 LOSSLESS = eocodec.EncodeSettings(lossless=True)
 RNG = np.random.default_rng(3)
@@ -309,6 +311,79 @@ def test_unknown_required_feature_is_refused_and_optional_skipped():
         eocodec.open(container({**one_array(), "required_features": ["holograms"]}, tiles=[TILE]))
     document = {**one_array(surplus=1), "optional_features": ["holograms"], "later": {}}
     np.testing.assert_array_equal(read_whole(container(document, tiles=[TILE])), PIXELS)
+
+
+FULL = (4 << 20) - 1000
+
+
+def with_extra(text):
+    """The text of a header with something of 4 MiB that no reader looks at."""
+    return json.dumps(one_array()).encode()[:-1] + b',"extra":{"a":' + text + b"}}"
+
+
+def filled(unit):
+    return b"[" + unit * (FULL // len(unit)) + b"0]"
+
+
+def many_arrays(number, **changes):
+    arrays = [{"name": str(i), **changes} for i in range(number)]
+    arrays = [one_array(**array)["arrays"][0] for array in arrays]
+    return json.dumps({"arrays": arrays}, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        with_extra(filled(b"[],")),
+        with_extra(filled(b"{},")),
+        with_extra(filled(b'{"":0},')),
+        with_extra(filled(b"1.5,")),
+        with_extra(filled(b"9" * 4000 + b",")),
+        with_extra(filled(b'"\xf0\x9f\x98\x80",')),
+        with_extra(b"[" + b"[],[0]," * (2**18 - 9) + b"{}]"),
+        with_extra(b"[" + b'{"":0},' * (2**19 - 99) + b"{}]"),
+        with_extra(b'"' + b"," * (2**20) + b'"'),
+        many_arrays(4096),
+        many_arrays(20, bands=[{}] * 2**16, shape=[2**16, 4, 4], tile=[2**16, 4, 4]),
+        many_arrays(2, bands=[{}] * 2**15, shape=[2**15, 4, 4], tile=[2**15, 4, 4]),
+        many_arrays(3, gcps=[[0, 0, 0, 0, 0, "", ""]] * 21_000),
+        b'{"arrays":[],"required_features":["' + b'","'.join(b"%d" % i for i in range(400_000)),
+    ],
+)
+def test_header_that_unfolds_costs_little(raw):
+    data = container(None, raw=raw, tiles=[TILE])
+    with limited(), contextlib.suppress(eocodec.FormatError):
+        eocodec.open(data)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        with_extra(filled(b"0,")),
+        many_arrays(2, bands=[{}] * 40_000, shape=[40_000, 4, 4], tile=[40_000, 4, 4]),
+        many_arrays(1, name="x" * 1025),
+    ],
+)
+def test_header_beyond_a_limit_is_refused(raw):
+    with pytest.raises(eocodec.LimitError, match="allowed"):
+        eocodec.open(container(None, raw=raw, tiles=[TILE]))
+
+
+def test_no_writer_goes_beyond_the_limits_of_a_header():
+    small = np.zeros((4, 4), "uint8")
+    with pytest.raises(eocodec.InputError, match="lists"):
+        eocodec.compress(small, settings=LOSSLESS, extra={"a": [0] * 2**20})
+    points = [eocodec.Gcp(row=0, col=0, x=0, y=0)] * 40_000
+    with pytest.raises(eocodec.InputError, match="80000 bands and ground control points"):
+        eocodec.compress({"a": small, "b": small}, settings=LOSSLESS, gcps=points)
+    with pytest.raises(eocodec.InputError, match="1025 characters"):
+        eocodec.compress(small, settings=LOSSLESS, name="x" * 1025)
+
+
+def test_long_text_of_a_header_is_not_quoted_whole():
+    with pytest.raises(eocodec.UnsupportedError, match="codec id") as caught:
+        eocodec.open(container(one_array(codec="x" * 10**6), tiles=[TILE]))
+    assert len(str(caught.value)) < 1100
 
 
 def prefix(stored, raw, flags, declared=None):
