@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import warnings
 from pathlib import Path
 
 import atheris
@@ -34,7 +33,6 @@ def main() -> None:
 
         warm_up()
 
-    warnings.simplefilter("error")
     target = TARGETS[given.target]
     changed = {"container": mutate_container, "payload": mutate_payload}[given.target]
 
