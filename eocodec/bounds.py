@@ -41,6 +41,34 @@ class ErrorBounds:
         """Whether any bound holds for a band."""
         return not (self.absolute[band] is None and self.relative is None and self.sqrt is None)
 
+    @property
+    def exact(self) -> bool:
+        """Whether every sample must be kept exactly."""
+        return all(value == 0 for value in self.absolute) or 0 in (self.relative, self.sqrt)
+
+    def less(self, steps: int, valid: npt.NDArray[Any]) -> ErrorBounds:
+        """Return bounds whose absolute part leaves room for `steps` steps of the dtype of `valid`."""
+        size = 1.0 if valid.dtype.kind != "f" else float(np.spacing(np.abs(valid).max()))
+        absolute = [None if value is None else value - steps * size for value in self.absolute]
+        less = tuple(None if value is None else max(0.0, value) for value in absolute)
+        return ErrorBounds(less, self.relative, self.sqrt)
+
+    def met(
+        self,
+        pixels: npt.NDArray[Any],
+        decoded: npt.NDArray[Any],
+        invalid: npt.NDArray[np.bool_] | None,
+    ) -> bool:
+        """Whether every valid sample of `decoded` lies within the bounds of `pixels` (both (C, H, W))."""
+        for band, (original, other) in enumerate(zip(pixels, decoded, strict=True)):
+            fine = _distance(original, other) <= self.allowed_in(band, original)
+            fine |= original == other
+            if invalid is not None:
+                fine |= invalid[band]
+            if not fine.all():
+                return False
+        return True
+
     def allowed(self, pixels: npt.NDArray[Any]) -> Float64Array:
         """Return the largest error allowed at each sample of `pixels` (C, H, W).
 
@@ -66,6 +94,17 @@ class ErrorBounds:
         if self.bounded(band):
             allowed[~np.isfinite(magnitude)] = 0
         return allowed
+
+
+def _distance(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> Float64Array:
+    """Return the distance of samples of one dtype, without overflow."""
+    if one.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            return np.abs(one.astype(np.float64) - other.astype(np.float64))
+    # Modulo the word, the difference of the larger and the smaller is right as an unsigned integer.
+    unsigned = f"u{one.dtype.itemsize}"
+    distance = np.maximum(one, other).view(unsigned) - np.minimum(one, other).view(unsigned)
+    return distance.astype(np.float64)
 
 
 def check_bounds(

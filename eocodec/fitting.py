@@ -10,10 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from eocodec.interlace import (
-    MAX_REFERENCES,
+    KINDS,
     MAX_WEIGHT,
     SCALE_WEIGHTS,
-    SPATIAL_WEIGHTS,
     WEIGHT_BITS,
     PassContext,
 )
@@ -23,6 +22,13 @@ Float64Array = npt.NDArray[np.float64]
 
 _MAX_SCALE_WEIGHT = 2047
 _FIT_SAMPLES = 4096
+_FIT_SAMPLES_OF_MANY = 16384
+# A pass of fewer samples has no spatial weights; one of many may have them all.
+_FEW = 256
+_MANY = 1500
+_SAMPLES_A_TERM = 6
+_BITS_A_WEIGHT = 9
+_CODED_REFERENCES = 3
 _CORRELATION_SAMPLES = 8192
 _FEWEST_COPIES = 64
 # Only this many planes back are tried as references, so that the search stays linear in bands.
@@ -68,7 +74,7 @@ def _references(detail: list[Float64Array], index: int, candidates: list[int]) -
     rest = detail[index].copy()
     remaining = {candidate: detail[candidate].copy() for candidate in candidates}
     start = float(rest @ rest)
-    while len(chosen) < MAX_REFERENCES and remaining and start > 0:
+    while len(chosen) < _CODED_REFERENCES and remaining and start > 0:
         gains = {key: _explained(rest, vector) for key, vector in remaining.items()}
         best = max(gains, key=lambda key: gains[key])
         if gains[best] < 0.002 * start:
@@ -87,57 +93,87 @@ def _explained(target: Float64Array, vector: Float64Array) -> float:
     return float(target @ vector) ** 2 / energy if energy > 1e-6 else 0.0
 
 
-def _fit_rows(shape: tuple[int, int]) -> slice:
-    return slice(None, None, max(1, shape[0] * shape[1] // _FIT_SAMPLES))
+def _fit_rows(shape: tuple[int, int], samples: int = _FIT_SAMPLES) -> slice:
+    return slice(None, None, max(1, shape[0] * shape[1] // samples))
+
+
+Weights = tuple[int, ...]
 
 
 def fit_prediction(
     context: PassContext,
     target: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
-    spatial_count: int,
     tops: Sequence[int],
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return spatial and spectral weights: least squares, reweighted towards least magnitudes.
+) -> tuple[int, Weights, Weights]:
+    """Return kind, spatial and spectral weights: least squares, reweighted towards least magnitudes.
 
     `tops` are the largest values of the plane and of its references; weights that could leave the
     plane's word with such values are not returned.
     """
-    copied = _copied_neighbour(context, target, valid)
-    if copied is not None and spatial_count:
+    copied = _copied_neighbour(context, target, valid) if target.size >= _FEW else None
+    if copied is not None:
         # Weights that make the prediction exactly that neighbour.
-        weights = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 12)]
+        weights = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 8)]
         if copied:
             weights[copied - 1] = 1 << WEIGHT_BITS
-        return tuple(weights[:spatial_count]), (0,) * len(context.detail)
-    rows = _fit_rows(context.shape)
+        return 2, tuple(weights), (0,) * context.references
+    rows = _fit_rows(context.shape, _FIT_SAMPLES_OF_MANY if target.size >= _MANY else _FIT_SAMPLES)
     base = context.near[rows] / 4.0
-    terms = [tap[rows] - base for tap in context.taps[1 : 1 + spatial_count]]
-    terms += [detail[rows] / 4.0 for detail in context.detail]
-    none = (0,) * len(context.detail)
     wanted = (target[rows] - base).ravel()
     keep = None if valid is None else valid[rows].ravel()
     if keep is not None:
         wanted = wanted[keep]
-    if not terms or len(wanted) < 2 * len(terms) + 2:
-        return (), none
+    kinds = _candidates(target.size, len(wanted), context.references)
+    if not kinds:
+        return 0, (), ()
+    most = KINDS[kinds[-1]]
+    terms = [tap[rows] - base for tap in context.taps[1 : 1 + most.spatial]]
+    for pair in range(most.details):
+        for reference in range(context.references):
+            terms.append(context.detail(reference, pair, rows) / 4.0)
     matrix = _gather(terms, keep)
-    solution = _least_magnitudes(matrix, wanted)
-    for count in (len(terms), spatial_count):
-        scaled = [round(float(value)) for value in solution[:count] * (1 << WEIGHT_BITS)]
-        spatial = tuple(scaled[:spatial_count])
-        spectral = tuple(scaled[spatial_count:]) or none
-        if _fits_word(spatial, spectral, tops):
-            return spatial, spectral
-        solution = _least_magnitudes(matrix[:spatial_count], wanted)
-    return (), none
+    activity = np.abs(matrix[:4]).mean(axis=0)
+    activity += 0.2 * activity.mean() + 0.5
+    found = []
+    for number in kinds:
+        kind = KINDS[number]
+        spectral_count = kind.details * context.references
+        chosen = [*range(kind.spatial), *range(most.spatial, most.spatial + spectral_count)]
+        part = matrix[chosen] if len(chosen) < len(matrix) else matrix
+        solution = _least_magnitudes(part, wanted, activity)
+        error = float((np.abs(wanted - solution @ part) / activity).mean())
+        overfit = 1 + len(chosen) / len(wanted)
+        cost = target.size * np.log2(error * overfit + 1e-9) + _BITS_A_WEIGHT * len(chosen)
+        scaled = [round(float(value)) for value in solution * (1 << WEIGHT_BITS)]
+        spectral = np.array(scaled[kind.spatial :], int).reshape(kind.details, context.references)
+        weights = tuple(scaled[: kind.spatial]), tuple(int(weight) for weight in spectral.T.flat)
+        if _fits_word(*weights, tops):
+            found.append((cost, number, *weights))
+    return min(found)[1:] if found else (0, (), ())
+
+
+def _candidates(size: int, fitted: int, references: int) -> list[int]:
+    """Return the kinds to try in a pass of `size` samples, in rising order of terms."""
+    if size < _FEW:
+        kinds = [1] if references else []
+    elif size < _MANY:
+        kinds = [2, 3, 4] if references else [2, 3]
+    else:
+        kinds = [3, 4, 5] if references else [3]
+    fewest = 2 if size < _FEW else _SAMPLES_A_TERM
+    return [
+        number
+        for number in kinds
+        if fitted >= fewest * (KINDS[number].spatial + KINDS[number].details * references) + 2
+    ]
 
 
 def copies_pay(
     context: PassContext, target: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
 ) -> bool:
     """Return whether samples mostly repeat the neighbour that their reference repeats."""
-    if not context.detail or target.size < _FEWEST_COPIES:
+    if not context.references or target.size < _FEWEST_COPIES:
         return False
     rows = _fit_rows(context.shape)
     hit, value = context.copies(rows)
@@ -173,17 +209,15 @@ def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -
     return matrix if keep is None else matrix[:, keep]
 
 
-def _least_magnitudes(matrix: Float64Array, wanted: Float64Array) -> Float64Array:
+def _least_magnitudes(
+    matrix: Float64Array, wanted: Float64Array, activity: Float64Array
+) -> Float64Array:
     """Return weights of the rows of `matrix` (terms, samples) for `wanted`.
 
     Least squares, samples weighted by the inverse of the local activity and, in the second round,
     by the inverse square of activity plus error: bits follow relative, not absolute, errors.
     """
     solution: Float64Array = np.zeros(len(matrix))
-    if not len(matrix):
-        return solution
-    activity = np.abs(matrix[:4]).mean(axis=0)
-    activity += 0.2 * activity.mean() + 0.5
     weighted = matrix / activity
     for _ in range(2):
         normal: Float64Array = weighted @ matrix.T
@@ -194,13 +228,14 @@ def _least_magnitudes(matrix: Float64Array, wanted: Float64Array) -> Float64Arra
     return solution
 
 
-def _fits_word(spatial: tuple[int, ...], spectral: tuple[int, ...], tops: Sequence[int]) -> bool:
+def _fits_word(spatial: Weights, spectral: Weights, tops: Sequence[int]) -> bool:
     """Whether the prediction's sum stays inside its word and the weights inside theirs."""
     if max(map(abs, (*spatial, *spectral)), default=0) > MAX_WEIGHT:
         return False
     word = 62 if max(tops) > NARROW_TOP else 30
     reach = 4 * tops[0] * (sum(map(abs, spatial)) + abs((1 << WEIGHT_BITS) - sum(spatial)))
-    reach += sum(4 * abs(weight) * top for weight, top in zip(spectral, tops[1:], strict=True))
+    each = len(spectral) // max(1, len(tops) - 1)
+    reach += sum(4 * abs(weight) * tops[1 + place // each] for place, weight in enumerate(spectral))
     return reach < 1 << word
 
 
@@ -208,9 +243,10 @@ def fit_scales(
     context: PassContext,
     magnitude: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
-    constant_only: bool,
+    kind: int,
 ) -> tuple[int, ...]:
     """Return context weights: non-negative least squares in relative error."""
+    constant_only = not KINDS[kind].scales
     rows = slice(None) if constant_only else _fit_rows(context.shape)
     wanted = magnitude[rows].ravel().astype(np.float64)
     keep = None if valid is None else valid[rows].ravel()
@@ -242,12 +278,3 @@ def _relative_fit(terms: Float64Array, wanted: Float64Array, mean: float) -> Flo
         weights = nnls(lower.T, np.linalg.solve(lower, relative @ (wanted / expected)))[0]
         expected = weights @ matrix + 0.1
     return weights
-
-
-def spatial_weights_for(samples: int) -> int:
-    """Return how many spatial weights repay their bits in a pass of `samples`."""
-    if samples < 256:
-        return 0
-    if samples < 1500:
-        return 7
-    return SPATIAL_WEIGHTS

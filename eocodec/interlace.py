@@ -19,12 +19,12 @@ Phases = dict[tuple[int, int], IntArray]
 Shape = tuple[int, int]
 
 PASSES: tuple[Shape, ...] = ((1, 1), (0, 1), (1, 0))
+PHASES: tuple[Shape, ...] = ((0, 0), *PASSES)
 MARGIN = 2
 WEIGHT_BITS = 8
-MAX_REFERENCES = 3
+MAX_REFERENCES = 4
 MAX_WEIGHT = 32767
-SPATIAL_WEIGHTS = 11
-SCALE_WEIGHTS = 8
+SCALE_WEIGHTS = 9
 
 # Twelve neighbours of a pass as (rows, columns) from the sample; the four nearest come first.
 _NEIGHBOURS: dict[Shape, tuple[Shape, ...]] = {
@@ -45,6 +45,11 @@ _NEIGHBOURS: dict[Shape, tuple[Shape, ...]] = {
     ),
 }
 _CROSS: tuple[Shape, ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
+# One of each pair of opposite neighbours of a sample in a reference, the nearest pairs first.
+PAIRS: tuple[Shape, ...] = (
+    *((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)),
+    *((1, 2), (1, -2), (2, 1), (2, -1), (2, 2), (2, -2), (0, 3), (3, 0)),
+)
 
 
 def level_shapes(height: int, width: int) -> list[Shape]:
@@ -86,10 +91,54 @@ def join_phases(phases: Phases, shape: Shape) -> IntArray:
 
 @dataclass
 class CodedPlane:
-    """A plane as the later ones see it: padded phases of values and of |residual|, finest first."""
+    """A plane as the later ones see it: padded phases of values and of |residual|, finest first.
+
+    A learned plane has no residuals: it is known before any pass.
+    """
 
     values: list[Phases] = field(default_factory=list)
     errors: list[Phases] = field(default_factory=list)
+
+
+def learned_plane(grid: IntArray) -> CodedPlane:
+    """Return the plane of values (H, W) that are known at every position from the start."""
+    plane = CodedPlane()
+    levels = len(level_shapes(*grid.shape))
+    for _ in range(levels - 1):
+        plane.values.append(
+            {phase: pad_phase(grid[phase[0] :: 2, phase[1] :: 2]) for phase in PHASES}
+        )
+        grid = grid[::2, ::2]
+    return plane
+
+
+@dataclass(frozen=True)
+class PassKind:
+    """Which parameters a pass has.
+
+    Attributes
+    ----------
+    spatial : int
+        Number of spatial weights.
+    details : int
+        Number of spectral weights a reference.
+    scales : bool
+        Whether all context weights are sent, or the constant alone.
+    """
+
+    spatial: int
+    details: int
+    scales: bool
+
+
+KINDS = (
+    PassKind(0, 0, False),
+    PassKind(0, 1, False),
+    PassKind(7, 1, True),
+    PassKind(11, 1, True),
+    PassKind(11, 7, True),
+    PassKind(11, 15, True),
+)
 
 
 @dataclass(frozen=True)
@@ -98,27 +147,27 @@ class PassParameters:
 
     Attributes
     ----------
+    kind : int
+        Index into `KINDS`.
     spatial : tuple of int
-        Weights of neighbours 1, 2, ... (0 to `SPATIAL_WEIGHTS` of them), in 1/256.
+        Weights of neighbours 1, 2, ..., in 1/256.
     spectral : tuple of int
-        One weight a reference plane, in 1/256.
+        For each reference plane the same number of weights, in 1/256: of its detail at the sample, then
+        of the pairs of `PAIRS` in order.
     scales : tuple of int
-        Weights of the context terms, in 1/256: constant, near and far gradient, near and far
-        errors, reference error, its cross sum, summed errors of the other references.
+        Weights of the context terms, in 1/256: constant, near and far gradient, near and far errors,
+        error of the first coded reference, its cross sum, summed errors of the other ones, detail of the
+        learned reference.
     copies : bool
         Whether a sample whose reference equals a near neighbour of its own is predicted to do so too
         (nearest-neighbour resampling repeats the same samples in every band).
     """
 
+    kind: int
     spatial: tuple[int, ...]
     spectral: tuple[int, ...]
     scales: tuple[int, ...]
     copies: bool = False
-
-
-def default_parameters(references: int) -> PassParameters:
-    """Return what a pass uses when neither it nor a finer level has its own parameters."""
-    return PassParameters((), (0,) * references, (128, 64, 0, 16, 0, 0, 0, 0))
 
 
 class PassContext:
@@ -137,14 +186,18 @@ class PassContext:
         self.taps = [self._tap(values, phase, offset) for offset in _NEIGHBOURS[phase]]
         self.near = self.taps[0] + self.taps[1] + self.taps[2] + self.taps[3]
         self._errors = [self._tap(errors, phase, offset) for offset in _NEIGHBOURS[phase]]
-        self._references = [reference.errors[level] for reference in references]
         self._shown = [reference.values[level] for reference in references]
-        self._phase = phase
-        self.detail = [
-            4 * self._tap(reference.values[level], phase, (0, 0))
-            - self._sum(reference.values[level], phase, _NEIGHBOURS[phase][:4])
-            for reference in references
+        self._misses = [reference.errors[level] for reference in references if reference.errors]
+        self._learned = [
+            place for place, reference in enumerate(references) if not reference.errors
         ]
+        self._phase = phase
+        self._around = [self._sum(shown, phase, _NEIGHBOURS[phase][:4]) for shown in self._shown]
+
+    @property
+    def references(self) -> int:
+        """Number of reference planes."""
+        return len(self._shown)
 
     def _tap(self, phases: Phases, phase: Shape, offset: Shape) -> IntArray:
         row, column = phase[0] + offset[0], phase[1] + offset[1]
@@ -158,6 +211,24 @@ class PassContext:
             total += self._tap(phases, phase, offset)
         return total
 
+    def detail(self, reference: int, pair: int, rows: slice = slice(None)) -> IntArray:
+        """Return 4 times what a reference adds to the mean of its near neighbours, for the given rows.
+
+        Pair 0 is the sample itself, pair k the mean of the k-th of `PAIRS` and its opposite.
+        """
+        phases = self._shown[reference]
+        if pair == 0:
+            detail = 4 * self._tap(phases, self._phase, (0, 0))[rows]
+        else:
+            row, column = PAIRS[pair - 1]
+            detail = (
+                self._tap(phases, self._phase, (row, column))[rows]
+                + (self._tap(phases, self._phase, (-row, -column))[rows])
+            )
+            detail *= 2
+        detail -= self._around[reference][rows]
+        return detail
+
     def predict(self, parameters: PassParameters, top: int) -> IntArray:
         """Return the prediction, clipped to 0..top."""
         rest = (1 << WEIGHT_BITS) - sum(parameters.spatial)
@@ -168,9 +239,11 @@ class PassContext:
             if weight:
                 np.multiply(tap, 4 * weight, out=scratch)
                 total += scratch
-        for weight, detail in zip(parameters.spectral, self.detail, strict=True):
+        each = len(parameters.spectral) // max(1, self.references)
+        for place, weight in enumerate(parameters.spectral):
             if weight:
-                np.multiply(detail, weight, out=scratch)
+                reference, pair = divmod(place, each)
+                np.multiply(self.detail(reference, pair), weight, out=scratch)
                 total += scratch
         total >>= WEIGHT_BITS + 2
         return np.clip(total, 0, top, out=total)
@@ -208,20 +281,23 @@ class PassContext:
         for error in errors[6:]:
             far_errors += error
         terms = [near, far, near_errors, far_errors]
-        if self._references:
-            first = self._references[0]
+        others = np.zeros(shape, near.dtype)
+        if self._misses:
+            first = self._misses[0]
             terms.append(self._tap(first, self._phase, (0, 0))[rows])
             cross = [self._tap(first, self._phase, offset)[rows] for offset in _CROSS]
             terms.append((cross[0] + cross[1]) + (cross[2] + cross[3]))
-        if len(self._references) > 1:
-            others = np.zeros(shape, near.dtype)
-            for reference in self._references[1:]:
-                others += self._tap(reference, self._phase, (0, 0))[rows]
-            terms.append(others)
+            for misses in self._misses[1:]:
+                others += self._tap(misses, self._phase, (0, 0))[rows]
+        else:
+            terms += [others, others]
+        terms.append(others)
+        details = [np.abs(self.detail(place, 0, rows)) for place in self._learned]
+        terms.append(details[0] if details else others)
         return terms
 
-    def scale(self, parameters: PassParameters) -> IntArray:
-        """Return the expected magnitude of the residual, in 1/256."""
+    def scale(self, parameters: PassParameters, near: int = 0) -> IntArray:
+        """Return the expected magnitude of the residual, in 1/256 of the quantiser step 2 `near` + 1."""
         terms = self.scale_terms()
         total = np.full(self.shape, parameters.scales[0], self.near.dtype)
         scratch = np.empty_like(total)
@@ -229,4 +305,6 @@ class PassContext:
             if weight:
                 np.multiply(term, weight, out=scratch)
                 total += scratch
+        if near:
+            total //= 2 * near + 1
         return total

@@ -42,6 +42,7 @@ DTYPES: tuple[np.dtype[Any], ...] = tuple(
 
 _MASKED = 1
 _BINDING = 2
+_GUARANTEED = 4
 
 
 def crc32c(data: Buffer) -> int:
@@ -139,6 +140,8 @@ class TileHead:
         Byte count and CRC-32C of each layer body, in stage order.
     size : int
         Bytes of the head, its own CRC included.
+    guaranteed : bool
+        Whether the last layer of a learned tile is a guarantee layer (see `eocodec.predictive`).
     """
 
     mode: int
@@ -149,6 +152,7 @@ class TileHead:
     layer_sizes: tuple[int, ...]
     layer_crcs: tuple[int, ...]
     size: int
+    guaranteed: bool = False
 
     @property
     def layer_ends(self) -> tuple[int, ...]:
@@ -167,12 +171,13 @@ def build_payload(
     layers: Sequence[Buffer],
     mask: bytes | None,
     pixel_crc: int | None,
+    guaranteed: bool = False,
 ) -> bytes:
     """Return the payload of one tile.
 
     Parameters
     ----------
-    mode, dtype, shape, mask
+    mode, dtype, shape, mask, guaranteed
         As in `TileHead`.
     layers : sequence of bytes-like
         Layer bodies in stage order, 1 to `MAX_LAYERS`.
@@ -189,6 +194,7 @@ def build_payload(
     if min(shape) < 1 or shape[0] * shape[1] * shape[2] > MAX_TILE_SAMPLES:
         raise InputError(f"tile shape {shape} is empty or above {MAX_TILE_SAMPLES} samples")
     flags = _MASKED * (mask is not None) | _BINDING * (pixel_crc is not None)
+    flags |= _GUARANTEED * guaranteed
     head = b"".join(
         [
             struct.pack("<BB", mode, dtype_code(dtype)),
@@ -229,10 +235,13 @@ def parse_head(buffer: Buffer) -> TileHead:
         raise UnsupportedError(f"tile mode {mode} is unknown to this release")
     if code >= len(DTYPES):
         raise UnsupportedError(f"tile dtype code {code} is unknown to this release")
-    if flags & ~(_MASKED | _BINDING):
+    if flags & ~(_MASKED | _BINDING | _GUARANTEED):
         raise UnsupportedError(f"tile flags {flags:#04x} are unknown to this release")
     if count == 0 or (mode != RVQ and count != 1):
         raise FormatError(f"tile of mode {mode} declares {count} layers")
+    guaranteed = bool(flags & _GUARANTEED)
+    if guaranteed and (mode != RVQ or count < 2):
+        raise FormatError("tile has a guarantee layer without learned layers")
     if min(shape) < 1:
         raise FormatError(f"tile shape {shape} is empty")
     if shape[0] * shape[1] * shape[2] > MAX_TILE_SAMPLES:
@@ -240,7 +249,8 @@ def parse_head(buffer: Buffer) -> TileHead:
     if shape[0] > MAX_TILE_BANDS:
         raise LimitError(f"tile declares {shape[0]} bands; at most {MAX_TILE_BANDS} are allowed")
     pixel_crc = crc if flags & _BINDING else None
-    return TileHead(mode, DTYPES[code], shape, pixel_crc, mask, sizes, crcs, reader.pos)
+    dtype, size = DTYPES[code], reader.pos
+    return TileHead(mode, dtype, shape, pixel_crc, mask, sizes, crcs, size, guaranteed)
 
 
 def layer_bodies(buffer: Buffer, head: TileHead, layers: int | None = None) -> list[memoryview]:

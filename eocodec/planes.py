@@ -1,14 +1,14 @@
-"""Samples of any dtype as non-negative integer planes, exactly and in order, and back.
+"""Samples of any dtype as non-negative integer planes, in order, and back.
 
 Each band becomes one plane (two of 32 bits for 64-bit dtypes) of integers 0 to `top`. The map keeps
 the order of the values: signed integers shift, floats sort by their bits (negative ones reversed),
-and a plane whose values leave wide gaps is replaced by ranks. SPEC.md, "Predictive
-layer", is normative.
+and a plane whose values leave wide gaps is replaced by ranks. Floats within an error bound may lie
+on a uniform grid instead. SPEC.md, "Predictive layer", is normative.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,33 +24,81 @@ NARROW_TOP = 0xFFFF
 # Ranks pay when they save this many bits a sample and several times the bits of their list.
 _WORTHWHILE_GAP_BITS = 0.3
 _RANK_COST_FACTOR = 4.0
+# Most cells of a float grid, and below how many cells its step is split for a closed loop.
+_MAX_GRID = 1 << 30
+_FINE_CELLS = 1 << 14
+_FINEST_NEAR = 7
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One integer plane: how its values 0 to `top` map to keys of the dtype.
+    """One integer plane: how its values 0 to `top` map to samples.
 
     Attributes
     ----------
     low : int
-        Key of value 0.
+        Key of value 0; 0 on a grid.
     top : int
         Largest value.
     gaps : ndarray of int64 or None
         When values are ranks, the difference between the keys of ranks i and i + 1 (`top` of them).
+    grid : tuple of float, or None
+        Start and step: value n is the float start + step · n.
+    near : int
+        Largest error of a decoded value.
     """
 
     low: int
     top: int
     gaps: Int64Array | None = None
+    grid: tuple[float, float] | None = None
+    near: int = 0
+
+    @property
+    def step(self) -> int:
+        """Quantiser step of the prediction residuals."""
+        return 2 * self.near + 1
 
     def keys(self, values: npt.NDArray[Any]) -> Int64Array:
         """Return the keys of `values`."""
         if self.gaps is None:
             return values.astype(np.int64) + self.low
-        table = np.concatenate([[self.low], self.low + np.cumsum(self.gaps)])
-        keys: Int64Array = table[values]
+        keys: Int64Array = self._levels()[values]
         return keys
+
+    def nearest(self, band: npt.NDArray[Any], keys: Int64Array) -> Int64Array:
+        """Return the values that come closest to `band` (H, W), whose keys in this plane are `keys`."""
+        if self.grid is not None:
+            start, step = self.grid
+            finite = np.where(np.isfinite(band), band, 0.0).astype(np.float64)
+            values = np.rint((finite - start) / step)
+            return np.clip(values, 0, self.top).astype(np.int64)
+        if self.gaps is None:
+            return np.clip(keys - self.low, 0, self.top)
+        ranks: Int64Array = np.minimum(np.searchsorted(self._levels(), keys), self.top)
+        return ranks
+
+    def _levels(self) -> Int64Array:
+        gaps = np.zeros(0, np.int64) if self.gaps is None else self.gaps
+        return np.concatenate([[self.low], self.low + np.cumsum(gaps)])
+
+
+def restore_band(
+    planes: list[tuple[Plane, npt.NDArray[Any]]], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Return the band (H, W) of its planes and their values."""
+    first, values = planes[0]
+    if first.grid is not None:
+        start, step = first.grid
+        on_grid: npt.NDArray[Any] = (start + step * values.astype(np.float64)).astype(dtype)
+        return on_grid
+    return band_from_keys([plane.keys(value) for plane, value in planes], dtype)
+
+
+def nearest_values(band: npt.NDArray[Any], planes: list[Plane]) -> list[Int64Array]:
+    """Return the values of each of the planes of a band that come closest to `band` (H, W)."""
+    keys = band_keys(band)
+    return [plane.nearest(band, part) for plane, part in zip(planes, keys, strict=True)]
 
 
 def planes_per_band(dtype: np.dtype[Any]) -> int:
@@ -92,6 +140,55 @@ def band_from_keys(keys: list[Int64Array], dtype: np.dtype[Any]) -> npt.NDArray[
     elif dtype.kind == "i":
         bits = bits ^ sign
     return bits.view(dtype)
+
+
+def analyse_band(
+    band: npt.NDArray[Any], valid: BoolArray | None, max_error: float
+) -> list[tuple[Plane, Int64Array]]:
+    """Return the planes of a band (H, W) and their values, for errors of at most `max_error`.
+
+    Valid samples must be finite unless `max_error` is 0; values of invalid ones are arbitrary.
+    """
+    exact = [analyse_plane(keys, valid) for keys in band_keys(band)]
+    if band.dtype.kind == "f":
+        found = _on_grid(band, valid, max_error, exact) if max_error > 0 else None
+        return found or exact
+    plane, values = exact[-1]
+    span = plane.top if plane.gaps is None else int(plane.gaps.sum())
+    near = min(int(max_error), span)
+    if near == 0 or plane.top * (2 * near + 1) <= span:
+        return exact
+    if plane.gaps is not None:
+        plane = Plane(plane.low, span)
+        values = plane.nearest(band, band_keys(band)[-1])
+    if span <= 2 * near:
+        return [*exact[:-1], (Plane(plane.low + span // 2, 0), np.zeros_like(values))]
+    return [*exact[:-1], (replace(plane, near=near), values)]
+
+
+def _on_grid(
+    band: npt.NDArray[Any],
+    valid: BoolArray | None,
+    max_error: float,
+    exact: list[tuple[Plane, Int64Array]],
+) -> list[tuple[Plane, Int64Array]] | None:
+    """Return the plane of a float band on a uniform grid, or None where its keys are as few."""
+    used = (band.ravel() if valid is None else band[valid]).astype(np.float64)
+    if used.size == 0:
+        return None
+    low, high = float(used.min()), float(used.max())
+    # Leaves room for rounding to the dtype and in start + step * n.
+    error = max_error - 4 * float(np.spacing(band.dtype.type(max(abs(low), abs(high)))))
+    cells = (high - low) / (2 * error) if error > 0 else np.inf
+    if not cells < _MAX_GRID or cells >= np.prod([plane.top + 1.0 for plane, _ in exact]):
+        return None
+    near = int(min(_FINEST_NEAR, NARROW_TOP / (2 * cells + 2) - 0.5)) if cells < _FINE_CELLS else 0
+    step = 2 * error / (2 * near + 1)
+    plane = Plane(0, int(np.ceil((high - low) / step)), grid=(low, step), near=near)
+    if plane.top <= 2 * near:
+        plane = Plane(0, 0, grid=(low + step * (plane.top // 2), step))
+    values = plane.nearest(band, exact[0][1])
+    return [(plane, values), *((Plane(0, 0), np.zeros_like(values)) for _ in exact[1:])]
 
 
 def analyse_plane(keys: Int64Array, valid: BoolArray | None) -> tuple[Plane, Int64Array]:

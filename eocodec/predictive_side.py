@@ -5,7 +5,8 @@ SPEC.md, "Predictive layer", is normative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from eocodec.errors import FormatError
 from eocodec.integers import IntegerReader
 from eocodec.interlace import (
+    KINDS,
     MAX_REFERENCES,
     MAX_WEIGHT,
     PASSES,
@@ -24,17 +26,19 @@ from eocodec.interlace import (
 )
 from eocodec.planes import NARROW_TOP, Plane, checked_plane, key_bits
 
-# Kinds of pass parameters: (spatial weights, spectral weights sent, all context weights sent);
-# as many again when copies are on.
-_KINDS = ((0, False, False), (0, True, False), (7, True, True), (11, True, True))
+OFFSET, RANKS, GRID, LEARNED = range(4)
 
 
 @dataclass(frozen=True)
 class PlaneSide:
-    """Side information of one plane, in coding order."""
+    """Side information of one plane, in coding order.
+
+    References from the number of planes on are the learned planes. A plane of None is not coded: its
+    samples are those of the learned layers.
+    """
 
     index: int
-    plane: Plane
+    plane: Plane | None
     references: tuple[int, ...]
     base: int
     passes: dict[tuple[int, Shape], PassParameters]
@@ -42,22 +46,26 @@ class PlaneSide:
 
 def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
     """Return the integers that describe one plane of `shape` (H, W)."""
-    gaps = side.plane.gaps
-    out = [side.index, side.plane.low, side.plane.top, int(gaps is not None)]
-    if gaps is not None:
-        out += [int(gap) - 1 for gap in gaps]
-    if not side.plane.top:
+    plane = side.plane
+    if plane is None:
+        return [side.index, LEARNED]
+    form = OFFSET if plane.gaps is None else RANKS
+    form = form if plane.grid is None else GRID
+    out = [side.index, form, plane.low, plane.top, plane.near]
+    if plane.gaps is not None:
+        out += [int(gap) - 1 for gap in plane.gaps]
+    for value in plane.grid or ():
+        out += divmod(int.from_bytes(struct.pack("<d", value), "little"), 1 << 32)
+    if not plane.top:
         return out
     out += [side.base, len(side.references), *side.references]
     for key in _pass_keys(shape):
         parameters = side.passes[key]
-        kind = 3 if len(parameters.spatial) == _KINDS[3][0] else 2 if parameters.spatial else 0
-        if kind == 0 and any(parameters.spectral):
-            kind = 1
-        out.append(kind + len(_KINDS) * parameters.copies)
+        kind = parameters.kind
+        out.append(kind + len(KINDS) * parameters.copies)
         out += parameters.spatial
-        out += parameters.spectral if _KINDS[kind][1] else ()
-        out += parameters.scales if _KINDS[kind][2] else parameters.scales[:1]
+        out += parameters.spectral
+        out += parameters.scales if KINDS[kind].scales else parameters.scales[:1]
     return out
 
 
@@ -79,33 +87,60 @@ def parse_plane(
     shape: Shape,
     dtype: np.dtype[Any],
     wide: bool,
+    learned: bool,
 ) -> PlaneSide:
-    """Return the next plane of `number` in all, after `earlier`; raises `FormatError`."""
+    """Return the next plane of `number` in all, after `earlier`; raises `FormatError`.
+
+    `learned` tells whether there are learned planes to refer to.
+    """
     index = side.take(0, number - 1)
     if any(plane.index == index for plane in earlier):
         raise FormatError(f"predictive layer codes plane {index} twice")
-    low = side.take(0, (1 << 32) - 1)
-    top = side.take(0, (1 << 32) - 1 if wide else NARROW_TOP)
-    gaps = None
-    if side.take(0, 1):
-        gaps = np.array(side.take_many(top), np.int64) + 1
-    plane = checked_plane(low, top, gaps, key_bits(dtype))
-    if not top:
+    plane = _parse_map(side, dtype, wide)
+    if plane is None and not learned:
+        raise FormatError("predictive layer leaves a plane to learned layers that it does not have")
+    if plane is None or not plane.top:
         return PlaneSide(index, plane, (), 0, {})
-    base = side.take(0, top)
+    base = side.take(0, plane.top)
     references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
-    known = {plane.index for plane in earlier if plane.plane.top}
+    known = {other.index for other in earlier if other.plane is not None and other.plane.top}
+    known |= {number + index} if learned else set()
     if len(set(references)) < len(references) or not known.issuperset(references):
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
     passes = {}
     for key in _pass_keys(shape):
-        copies, kind = divmod(side.take(0, 2 * len(_KINDS) - 1), len(_KINDS))
-        spatial_count, has_spectral, has_scales = _KINDS[kind]
-        spatial = side.take_many(spatial_count)
-        spectral = side.take_many(len(references)) if has_spectral else [0] * len(references)
+        copies, number_of_kind = divmod(side.take(0, 2 * len(KINDS) - 1), len(KINDS))
+        kind = KINDS[number_of_kind]
+        spatial = side.take_many(kind.spatial)
+        spectral = side.take_many(kind.details * len(references))
         scales = [side.take(0, 1 << 30)]
-        scales += side.take_many(SCALE_WEIGHTS - 1) if has_scales else [0] * (SCALE_WEIGHTS - 1)
+        scales += side.take_many(SCALE_WEIGHTS - 1) if kind.scales else [0] * (SCALE_WEIGHTS - 1)
         if max(map(abs, [*spatial, *spectral, *scales[1:]])) > MAX_WEIGHT:
             raise FormatError("predictive layer has a weight out of range")
-        passes[key] = PassParameters(tuple(spatial), tuple(spectral), tuple(scales), bool(copies))
+        passes[key] = PassParameters(
+            number_of_kind, tuple(spatial), tuple(spectral), tuple(scales), bool(copies)
+        )
     return PlaneSide(index, plane, references, base, passes)
+
+
+def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane | None:
+    """Return how values map to samples; None for a plane that the learned layers hold."""
+    form = side.take(OFFSET, LEARNED)
+    if form == LEARNED:
+        return None
+    low = side.take(0, (1 << 32) - 1)
+    top = side.take(0, (1 << 32) - 1 if wide else NARROW_TOP)
+    near = side.take(0, top)
+    gaps = np.array(side.take_many(top), np.int64) + 1 if form == RANKS else None
+    if form != GRID:
+        plane = checked_plane(low, top, gaps, key_bits(dtype))
+        return replace(plane, near=near)
+    words = [side.take(0, (1 << 32) - 1) for _ in range(4)]
+    start, step = (
+        struct.unpack("<d", (high << 32 | word).to_bytes(8, "little"))[0]
+        for high, word in (words[:2], words[2:])
+    )
+    end = start + step * top
+    if dtype.kind != "f" or not max(abs(start), abs(end)) <= np.finfo(dtype).max:
+        raise FormatError("predictive layer declares a grid outside its dtype")
+    return Plane(low, top, grid=(start, step), near=near)

@@ -75,6 +75,11 @@ class EncodeSettings:
     def __post_init__(self) -> None:
         check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
 
+    @property
+    def asks_for_layers(self) -> bool:
+        """Whether the learned layers are wanted even where another mode meets the bounds."""
+        return self.layers is not None or self.step_scale != 1.0
+
     def bounds(self, bands: int) -> ErrorBounds | None:
         """Return the error bounds of a tile of `bands` bands; None where nothing is bounded.
 
@@ -105,23 +110,56 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
     """
     settings = settings or EncodeSettings()
     pixels = _checked(pixels)
+    bounds = settings.bounds(len(pixels))
     values = _constant_values(pixels, None)
     if values is not None:
         return _assemble(wire.CONSTANT, pixels, [values], None)
+    exact = bounds is not None and bounds.exact
     invalid = find_invalid(pixels, settings.nodata)
+    if not exact and pixels.dtype.kind == "f":
+        invalid = _with_infinities(pixels, invalid)
     mask = None if invalid is None else build_mask(pixels, invalid)
     if mask is not None:
         values = _constant_values(pixels, mask.invalid)
         if values is not None:
             return _assemble(wire.CONSTANT, pixels, [values], mask)
-    maskable = invalid is None or mask is not None
-    bounds = settings.bounds(len(pixels))
-    if bounds is None and maskable and _learned_mode_pays(pixels, invalid, settings):
-        learned = _encode_learned(pixels, mask, settings)
-        if not _repetitive(pixels):
-            return learned
-        return min(learned, _encode_lossless(pixels, mask), key=len)
-    return _encode_lossless(pixels, mask)
+    if (invalid is not None and mask is None) or _too_few(pixels, invalid):
+        return _encode_lossless(pixels, mask)
+    task = _Task(pixels, mask, settings)
+    if bounds is None:
+        return _encode_unbounded(task)
+    if settings.asks_for_layers and _learned_mode_applies(task):
+        return _encode_guaranteed(task, bounds) or _encode_lossless(pixels, mask)
+    if exact:
+        return _encode_lossless(pixels, mask)
+    return _encode_bounded(task, bounds) or _encode_lossless(pixels, mask)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A tile to encode: its pixels (C, H, W), the mask of those that are invalid, and what to keep."""
+
+    pixels: npt.NDArray[Any]
+    mask: Mask | None
+    settings: EncodeSettings
+
+    @property
+    def invalid(self) -> npt.NDArray[np.bool_] | None:
+        """Where samples are invalid, None where all are valid."""
+        return None if self.mask is None else self.mask.invalid
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (C, H, W)."""
+        bands, height, width = self.pixels.shape
+        return bands, height, width
+
+    def lossy_mask(self) -> Mask | None:
+        """Return the mask with nodata reserved, so that no valid sample decodes to it."""
+        nodata = self.settings.nodata
+        if self.mask is None:
+            return empty_mask(self.shape, nodata, self.pixels.dtype)
+        return self.mask.reserve(nodata)
 
 
 def decode_tile(buffer: Buffer, layers: int | None = None) -> npt.NDArray[Any]:
@@ -207,24 +245,25 @@ def _constant_values(
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def _learned_mode_pays(
-    pixels: npt.NDArray[Any],
-    invalid: npt.NDArray[np.bool_] | None,
-    settings: EncodeSettings,
-) -> bool:
-    if invalid is not None and pixels.size - np.count_nonzero(invalid) < _FEW_SAMPLES:
-        return False
-    if pixels.size < _FEW_SAMPLES:
-        return False
-    if pixels.dtype.kind == "f":
-        finite = np.isfinite(pixels)
-        if invalid is not None:
-            finite |= invalid
-        if not finite.all():
-            return False
+def _with_infinities(
+    pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_] | None:
+    """Return `invalid` with the infinities, which no lossy mode can code."""
+    infinite = np.isinf(pixels)
+    if not infinite.any():
+        return invalid
+    return infinite if invalid is None else invalid | infinite
+
+
+def _too_few(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) -> bool:
+    unusable = 0 if invalid is None else int(np.count_nonzero(invalid))
+    return pixels.size - unusable < _FEW_SAMPLES
+
+
+def _learned_mode_applies(task: _Task) -> bool:
     from eocodec.rvq import rvq_applies
 
-    return rvq_applies(pixels, settings)
+    return rvq_applies(np.where(task.invalid, 0, task.pixels), task.settings)
 
 
 def _repetitive(pixels: npt.NDArray[Any]) -> bool:
@@ -245,19 +284,67 @@ def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:
     return _assemble(wire.PREDICTIVE, pixels, [encode_predictive(pixels)], None)
 
 
-def _encode_learned(pixels: npt.NDArray[Any], mask: Mask | None, settings: EncodeSettings) -> bytes:
+def _encode_unbounded(task: _Task) -> bytes:
+    if not _learned_mode_applies(task):
+        return _encode_lossless(task.pixels, task.mask)
+    mask = task.lossy_mask()
+    section = None if mask is None else encode_mask(mask)
+    bodies = _learned_bodies(task)
+    # The float decoder may differ in the last digit elsewhere: no CRC of its pixels can bind.
+    learned = build_payload(wire.RVQ, task.pixels.dtype, task.shape, bodies, section, None)
+    if not _repetitive(task.pixels):
+        return learned
+    return min(learned, _encode_lossless(task.pixels, task.mask), key=len)
+
+
+def _learned_bodies(task: _Task) -> list[bytes]:
     from eocodec.rvq import encode_rvq
 
-    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
-    bodies = encode_rvq(pixels, None if mask is None else mask.invalid, settings)
-    mask = (
-        empty_mask(shape, settings.nodata, pixels.dtype)
-        if mask is None
-        else mask.reserve(settings.nodata)
-    )
+    return encode_rvq(task.pixels, task.invalid, task.settings)
+
+
+def _encode_bounded(task: _Task, bounds: ErrorBounds) -> bytes | None:
+    """Return a predictive tile within bounds, or None where its samples are not."""
+    mask = task.lossy_mask()
+    bounds = _off_fills(task, mask, bounds)
+    body = encode_predictive(task.pixels, task.invalid, bounds)
+    return _within(task, bounds, wire.PREDICTIVE, [body], mask)
+
+
+def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> bytes | None:
+    """Return a learned tile with a guarantee layer, or None where its samples are not within bounds."""
+    from eocodec.rvq import decode_rvq
+
+    mask = task.lossy_mask()
+    bounds = _off_fills(task, mask, bounds)
+    bodies = _learned_bodies(task)
+    learned = decode_rvq(bodies, task.shape, task.pixels.dtype)
+    guarantee = encode_predictive(task.pixels, task.invalid, bounds, learned)
+    return _within(task, bounds, wire.RVQ, [*bodies, guarantee], mask)
+
+
+def _off_fills(task: _Task, mask: Mask | None, bounds: ErrorBounds) -> ErrorBounds:
+    """Return bounds that leave room to step off a fill that lies among the valid values."""
+    if mask is None or bounds.exact:
+        return bounds
+    valid = task.pixels if task.invalid is None else task.pixels[~task.invalid]
+    inner = (mask.fills > valid.min()) & (mask.fills < valid.max())
+    return bounds.less(len(mask.fills), valid) if inner.any() else bounds
+
+
+def _within(
+    task: _Task, bounds: ErrorBounds, mode: int, bodies: list[bytes], mask: Mask | None
+) -> bytes | None:
+    """Return the payload when its decoded pixels are within bounds, None otherwise."""
     section = None if mask is None else encode_mask(mask)
-    # The float decoder may differ in the last digit elsewhere: no CRC of its pixels can bind.
-    return build_payload(wire.RVQ, pixels.dtype, shape, bodies, section, None)
+    guaranteed = mode == wire.RVQ
+    dtype = task.pixels.dtype
+    draft = build_payload(mode, dtype, task.shape, bodies, section, None, guaranteed)
+    decoded = decode_tile(draft)
+    if not bounds.met(task.pixels, decoded, task.invalid):
+        return None
+    crc = pixel_crc32c(decoded)
+    return build_payload(mode, dtype, task.shape, bodies, section, crc, guaranteed)
 
 
 def _assemble(
@@ -277,16 +364,18 @@ def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]
     mask = None if head.mask is None else decode_mask(head.mask, head.shape, dtype)
     if head.mode == wire.CONSTANT:
         pixels = _decode_constant(bodies[0], head, dtype)
-    elif head.mode == wire.PREDICTIVE:
-        invalid = None if mask is None else mask.invalid
+        return pixels if mask is None else mask.restore(pixels)
+    invalid = None if mask is None else mask.invalid
+    if head.mode == wire.PREDICTIVE:
         pixels = decode_predictive(bodies[0], dtype, head.shape, invalid)
     else:
         from eocodec.rvq import decode_rvq
 
-        pixels = decode_rvq(bodies, head.shape, dtype)
-        if mask is not None:
-            pixels = mask.keep_off_fills(pixels)
-    return pixels if mask is None else mask.restore(pixels)
+        complete = head.guaranteed and len(bodies) == len(head.layer_sizes)
+        pixels = decode_rvq(bodies[:-1] if complete else bodies, head.shape, dtype)
+        if complete:
+            pixels = decode_predictive(bodies[-1], dtype, head.shape, invalid, pixels)
+    return pixels if mask is None else mask.restore(mask.keep_off_fills(pixels))
 
 
 def _decode_constant(body: memoryview, head: TileHead, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

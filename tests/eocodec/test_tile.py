@@ -115,12 +115,15 @@ def test_tiny_lossy_tile_falls_to_predictive() -> None:
     assert_same_bits(decode_tile(payload), pixels)
 
 
-def test_infinities_fall_to_predictive() -> None:
+def test_infinities_of_a_learned_tile_stay_exact() -> None:
     pixels = smooth("float32", (10, 32, 32))
-    pixels[0, 0, 0] = np.inf
+    pixels[0, 0, 0], pixels[3, 9, 4:7] = np.inf, -np.inf
     payload = encode_tile(pixels)
-    assert parse_head(payload).mode == PREDICTIVE
-    assert_same_bits(decode_tile(payload), pixels)
+    assert parse_head(payload).mode == RVQ
+    infinite = np.isinf(pixels)
+    decoded = decode_tile(payload)
+    assert (decoded[infinite] == pixels[infinite]).all()
+    assert np.isfinite(decoded[~infinite]).all()
 
 
 def test_layers_above_the_available_decode_all() -> None:

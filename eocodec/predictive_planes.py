@@ -1,0 +1,190 @@
+"""One plane of the predictive layer, pass by pass: the encoder fits and codes, the decoder repeats it.
+
+SPEC.md, "Predictive layer", is normative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.entropy import SymbolDecoder
+from eocodec.errors import FormatError
+from eocodec.fitting import copies_pay, fit_prediction, fit_scales
+from eocodec.interlace import (
+    PASSES,
+    SCALE_WEIGHTS,
+    CodedPlane,
+    PassContext,
+    PassParameters,
+    Phases,
+    Shape,
+    join_phases,
+    level_shapes,
+    pad_phase,
+    phase_shape,
+)
+from eocodec.predictive_side import PlaneSide
+from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass
+
+IntArray = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
+PassStep = Callable[[int, Shape, PassContext], tuple[IntArray, IntArray]]
+
+
+def walk(
+    shape: Shape, base: int, references: list[CodedPlane], step: PassStep, work: np.dtype[Any]
+) -> tuple[CodedPlane, IntArray]:
+    """Visit the passes of a plane, coarse to fine; `step` gives each one's values and residuals."""
+    shapes = level_shapes(*shape)
+    grid = np.full((1, 1), base, work)
+    errors = np.zeros((1, 1), work)
+    coded = CodedPlane()
+    for level in range(len(shapes) - 2, -1, -1):
+        values: Phases = {(0, 0): pad_phase(grid)}
+        misses: Phases = {(0, 0): pad_phase(errors)}
+        for phase in PASSES:
+            size = phase_shape(shapes[level], phase)
+            value = residual = np.zeros(size, work)
+            if value.size:
+                context = PassContext(phase, shapes[level], values, misses, references, level)
+                value, residual = step(level, phase, context)
+            values[phase] = pad_phase(value)
+            misses[phase] = pad_phase(np.abs(residual))
+        grid = join_phases(values, shapes[level])
+        errors = join_phases(misses, shapes[level])
+        coded.values.insert(0, values)
+        coded.errors.insert(0, misses)
+    return coded, grid
+
+
+def _phase_of(plane: npt.NDArray[Any], level: int, phase: Shape) -> npt.NDArray[Any]:
+    step = 1 << level
+    return plane[::step, ::step][phase[0] :: 2, phase[1] :: 2]
+
+
+class PlaneEncoder:
+    """Fits and predicts the passes of one plane, keeping classes and residuals for coding.
+
+    Parameters
+    ----------
+    tops : list of int
+        Largest values of the plane and of its references.
+    near : int
+        Largest error of a decoded value.
+    values : ndarray of int, (H, W)
+        The plane.
+    valid : ndarray of bool, (H, W), or None
+        Samples to code; None codes all.
+    scheme : ClassScheme
+        Classes of the residuals.
+    """
+
+    def __init__(
+        self,
+        tops: list[int],
+        near: int,
+        values: IntArray,
+        valid: BoolArray | None,
+        scheme: ClassScheme,
+    ) -> None:
+        self._tops = tops
+        self._near = near
+        self._values = values
+        self._valid = valid
+        self._scheme = scheme
+        self.base = int(values[0, 0]) if tops[0] else 0
+        self.parameters: dict[tuple[int, Shape], PassParameters] = {}
+        self.passes: list[SortedPass] = []
+
+    def step(self, level: int, phase: Shape, context: PassContext) -> tuple[IntArray, IntArray]:
+        """Return decoded values and residuals of one pass."""
+        target = _phase_of(self._values, level, phase)
+        valid = None if self._valid is None else _phase_of(self._valid, level, phase)
+        copies = copies_pay(context, target, valid)
+        hit, copied = context.copies() if copies else (None, None)
+        fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
+        kind, spatial, spectral = fit_prediction(context, target, fitted, self._tops)
+        draft = PassParameters(kind, spatial, spectral, (0,) * SCALE_WEIGHTS)
+        prediction = context.predict(draft, self._tops[0])
+        if hit is not None and copied is not None:
+            np.copyto(prediction, copied, where=hit)
+        residual = target - prediction
+        if valid is not None:
+            residual[~valid] = 0
+        scales = fit_scales(context, np.abs(residual), fitted, kind)
+        parameters = PassParameters(kind, spatial, spectral, scales, copies)
+        self.parameters[level, phase] = parameters
+        symbols = quantise(residual, self._near)
+        classes = self._scheme.classify(context.scale(parameters, self._near))
+        if hit is not None:
+            classes[hit] = self._scheme.copied
+        if valid is None:
+            self.passes.append(sort_pass(classes.ravel(), symbols.ravel()))
+        else:
+            self.passes.append(sort_pass(classes[valid], symbols[valid]))
+        return reconstruct(prediction, symbols, self._near, self._tops[0])
+
+
+def quantise(residual: IntArray, near: int) -> IntArray:
+    """Return the quantiser indices of residuals, each of which covers 2 `near` + 1 of them."""
+    if not near:
+        return residual
+    size = np.abs(residual)
+    size += near
+    size //= 2 * near + 1
+    return np.copysign(size, residual, dtype=np.float64).astype(residual.dtype)
+
+
+def reconstruct(
+    prediction: IntArray, symbols: IntArray, near: int, top: int
+) -> tuple[IntArray, IntArray]:
+    """Return the values (0 to `top`) and residuals that quantiser indices stand for."""
+    if not near:
+        return prediction + symbols, symbols
+    residual = symbols * (2 * near + 1)
+    return np.clip(prediction + residual, 0, top), residual
+
+
+class PlaneDecoder:
+    """Decodes the passes of one plane."""
+
+    def __init__(
+        self,
+        side: PlaneSide,
+        valid: BoolArray | None,
+        model: ResidualModel,
+        stream: SymbolDecoder,
+        work: np.dtype[Any],
+    ) -> None:
+        self._passes = side.passes
+        self._top = 0 if side.plane is None else side.plane.top
+        self._near = 0 if side.plane is None else side.plane.near
+        self._valid = valid
+        self._model = model
+        self._stream = stream
+        self._work = work
+
+    def step(self, level: int, phase: Shape, context: PassContext) -> tuple[IntArray, IntArray]:
+        """Return values and residuals of one pass."""
+        parameters = self._passes[level, phase]
+        prediction = context.predict(parameters, self._top)
+        classes = self._model.scheme.classify(context.scale(parameters, self._near))
+        if parameters.copies:
+            hit, copied = context.copies()
+            np.copyto(prediction, copied, where=hit)
+            classes[hit] = self._model.scheme.copied
+        if self._valid is None:
+            symbols = self._model.decode(self._stream, classes.ravel(), self._work)
+            symbols = symbols.reshape(context.shape)
+        else:
+            valid = _phase_of(self._valid, level, phase)
+            symbols = np.zeros(context.shape, self._work)
+            symbols[valid] = self._model.decode(self._stream, classes[valid], self._work)
+        values, residual = reconstruct(prediction, symbols, self._near, self._top)
+        if int(values.min()) < 0 or int(values.max()) > self._top:
+            raise FormatError("predictive layer decodes to a sample out of range")
+        return values, residual
