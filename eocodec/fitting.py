@@ -11,13 +11,18 @@ from scipy.optimize import nnls
 
 from eocodec.interlace import (
     KINDS,
+    MAX_SHIFT,
     MAX_WEIGHT,
     SCALE_WEIGHTS,
     WEIGHT_BITS,
     PassContext,
+    PassKind,
+    PassParameters,
 )
 from eocodec.planes import NARROW_TOP
+from eocodec.predictive_side import SCALES
 
+Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 _MAX_SCALE_WEIGHT = 2047
@@ -27,8 +32,9 @@ _FIT_SAMPLES_OF_MANY = 16384
 _FEW = 256
 _MANY = 1500
 _SAMPLES_A_TERM = 6
-_BITS_A_WEIGHT = 9
+_BITS_A_WEIGHT = 2.5
 _CODED_REFERENCES = 3
+_RIDGE = 1e-5
 _CORRELATION_SAMPLES = 8192
 _FEWEST_COPIES = 64
 # Only this many planes back are tried as references, so that the search stays linear in bands.
@@ -97,19 +103,16 @@ def _fit_rows(shape: tuple[int, int], samples: int = _FIT_SAMPLES) -> slice:
     return slice(None, None, max(1, shape[0] * shape[1] // samples))
 
 
-Weights = tuple[int, ...]
-
-
 def fit_prediction(
     context: PassContext,
     target: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
     tops: Sequence[int],
-) -> tuple[int, Weights, Weights]:
-    """Return kind, spatial and spectral weights: least squares, reweighted towards least magnitudes.
+) -> PassParameters:
+    """Return kind and weights of a pass: least squares, reweighted towards least magnitudes.
 
     `tops` are the largest values of the plane and of its references; weights that could leave the
-    plane's word with such values are not returned.
+    plane's word with such values are not returned. Context weights are left 0.
     """
     copied = _copied_neighbour(context, target, valid) if target.size >= _FEW else None
     if copied is not None:
@@ -117,7 +120,7 @@ def fit_prediction(
         weights = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 8)]
         if copied:
             weights[copied - 1] = 1 << WEIGHT_BITS
-        return 2, tuple(weights), (0,) * context.references
+        return _parameters(2, MAX_SHIFT, [*weights, *(0,) * context.references], context)
     rows = _fit_rows(context.shape, _FIT_SAMPLES_OF_MANY if target.size >= _MANY else _FIT_SAMPLES)
     base = context.near[rows] / 4.0
     wanted = (target[rows] - base).ravel()
@@ -126,7 +129,7 @@ def fit_prediction(
         wanted = wanted[keep]
     kinds = _candidates(target.size, len(wanted), context.references)
     if not kinds:
-        return 0, (), ()
+        return _parameters(0, 0, [], context)
     most = KINDS[kinds[-1]]
     terms = [tap[rows] - base for tap in context.taps[1 : 1 + most.spatial]]
     for pair in range(most.details):
@@ -135,22 +138,41 @@ def fit_prediction(
     matrix = _gather(terms, keep)
     activity = np.abs(matrix[:4]).mean(axis=0)
     activity += 0.2 * activity.mean() + 0.5
-    found = []
-    for number in kinds:
-        kind = KINDS[number]
-        spectral_count = kind.details * context.references
-        chosen = [*range(kind.spatial), *range(most.spatial, most.spatial + spectral_count)]
-        part = matrix[chosen] if len(chosen) < len(matrix) else matrix
-        solution = _least_magnitudes(part, wanted, activity)
-        error = float((np.abs(wanted - solution @ part) / activity).mean())
-        overfit = 1 + len(chosen) / len(wanted)
-        cost = target.size * np.log2(error * overfit + 1e-9) + _BITS_A_WEIGHT * len(chosen)
-        scaled = [round(float(value)) for value in solution * (1 << WEIGHT_BITS)]
-        spectral = np.array(scaled[kind.spatial :], int).reshape(kind.details, context.references)
-        weights = tuple(scaled[: kind.spatial]), tuple(int(weight) for weight in spectral.T.flat)
-        if _fits_word(*weights, tops):
-            found.append((cost, number, *weights))
-    return min(found)[1:] if found else (0, (), ())
+    solutions = _least_magnitudes(
+        matrix, wanted, activity, [_rows(n, most, context) for n in kinds]
+    )
+    found: list[tuple[float, PassParameters]] = []
+    for number, solution in zip(kinds, solutions, strict=True):
+        part = matrix[_rows(number, most, context)]
+        overfit = 1 + len(part) / len(wanted)
+        for shift in range(0, MAX_SHIFT + 1, 2):
+            weights = np.rint(solution * 2.0 ** (WEIGHT_BITS - shift))
+            error = np.abs(wanted - (weights * 2.0 ** (shift - WEIGHT_BITS)).astype("f4") @ part)
+            cost = target.size * np.log2(float((error / activity).mean()) * overfit + 1e-9)
+            cost += float(np.log2(np.abs(weights) + 1).sum()) + _BITS_A_WEIGHT * len(weights)
+            sent = [int(weight) << shift for weight in weights]
+            parameters = _parameters(number, shift, sent, context)
+            if _fits_word(parameters, tops):
+                found.append((cost, parameters))
+    return min(found, key=lambda pair: pair[0])[1] if found else _parameters(0, 0, [], context)
+
+
+def _rows(number: int, most: PassKind, context: PassContext) -> list[int]:
+    """Return which of the terms of the kind `most` a kind has."""
+    kind = KINDS[number]
+    spectral = range(most.spatial, most.spatial + kind.details * context.references)
+    return [*range(kind.spatial), *spectral]
+
+
+def _parameters(
+    number: int, shift: int, weights: list[int], context: PassContext
+) -> PassParameters:
+    """Return the parameters of weights in the order of terms: spatial, then detail by detail."""
+    spatial = tuple(weights[: KINDS[number].spatial])
+    spectral = np.array(weights[len(spatial) :], np.int64)
+    by_reference = spectral.reshape(-1, max(1, context.references)).T.ravel()
+    scales = (0,) * SCALE_WEIGHTS
+    return PassParameters(number, shift, spatial, tuple(map(int, by_reference)), scales)
 
 
 def _candidates(size: int, fitted: int, references: int) -> list[int]:
@@ -201,35 +223,40 @@ def _copied_neighbour(
     return None
 
 
-def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float64Array:
+def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float32Array:
     """Return the terms as the rows of a matrix (terms, samples)."""
-    matrix = np.empty((len(terms), terms[0].size))
+    matrix = np.empty((len(terms), terms[0].size), np.float32)
     for row, term in zip(matrix, terms, strict=True):
         row.reshape(term.shape)[...] = term
     return matrix if keep is None else matrix[:, keep]
 
 
 def _least_magnitudes(
-    matrix: Float64Array, wanted: Float64Array, activity: Float64Array
-) -> Float64Array:
-    """Return weights of the rows of `matrix` (terms, samples) for `wanted`.
+    matrix: Float32Array,
+    wanted: npt.NDArray[Any],
+    activity: Float32Array,
+    choices: list[list[int]],
+) -> list[Float64Array]:
+    """Return weights for `wanted` of each choice among the rows of `matrix` (terms, samples).
 
     Least squares, samples weighted by the inverse of the local activity and, in the second round,
     by the inverse square of activity plus error: bits follow relative, not absolute, errors.
     """
-    solution: Float64Array = np.zeros(len(matrix))
     weighted = matrix / activity
     for _ in range(2):
-        normal: Float64Array = weighted @ matrix.T
-        normal.flat[:: len(normal) + 1] += 1e-3 * np.trace(normal) / len(normal) + 1e-9
-        solution = np.linalg.solve(normal, weighted @ wanted)
-        error = np.abs(wanted - solution @ matrix)
+        normal = (weighted @ matrix.T).astype(np.float64)
+        normal.flat[:: len(normal) + 1] += _RIDGE * np.trace(normal) / len(normal) + 1e-9
+        right = (weighted @ wanted.astype(np.float32)).astype(np.float64)
+        solution = np.linalg.solve(normal, right)
+        error = np.abs(wanted - solution.astype(np.float32) @ matrix)
+        final = normal, right
         weighted = matrix / (error + activity) ** 2
-    return solution
+    return [np.linalg.solve(final[0][np.ix_(rows, rows)], final[1][rows]) for rows in choices]
 
 
-def _fits_word(spatial: Weights, spectral: Weights, tops: Sequence[int]) -> bool:
+def _fits_word(parameters: PassParameters, tops: Sequence[int]) -> bool:
     """Whether the prediction's sum stays inside its word and the weights inside theirs."""
+    spatial, spectral = parameters.spatial, parameters.spectral
     if max(map(abs, (*spatial, *spectral)), default=0) > MAX_WEIGHT:
         return False
     word = 62 if max(tops) > NARROW_TOP else 30
@@ -259,14 +286,15 @@ def fit_scales(
     else:
         part = _relative_fit(_gather(context.scale_terms(rows), keep), wanted, mean)
         solution[: len(part)] = part
-    scaled = np.clip(np.round(solution * (1 << WEIGHT_BITS)), 0, _MAX_SCALE_WEIGHT)
-    scaled[0] = min(max(8.0, round(float(solution[0]) * (1 << WEIGHT_BITS))), 2.0**30)
-    return tuple(int(value) for value in scaled)
+    scaled = np.clip(solution * (1 << WEIGHT_BITS), 0, _MAX_SCALE_WEIGHT)
+    scaled[0] = min(max(8.0, float(solution[0]) * (1 << WEIGHT_BITS)), 2.0**30)
+    middles = np.sqrt(SCALES[:-1] * SCALES[1:].astype(np.float64))
+    return tuple(int(value) for value in SCALES[np.searchsorted(middles, scaled)])
 
 
-def _relative_fit(terms: Float64Array, wanted: Float64Array, mean: float) -> Float64Array:
+def _relative_fit(terms: Float32Array, wanted: Float64Array, mean: float) -> Float64Array:
     """Return weights of a constant and of `terms` (terms, samples) for magnitudes `wanted`."""
-    matrix = np.concatenate([np.ones((1, len(wanted))), terms])
+    matrix = np.concatenate([np.ones((1, len(wanted))), terms], dtype=np.float64)
     expected: Float64Array = np.full(len(wanted), mean + 0.3)
     weights = np.zeros(len(matrix))
     for _ in range(2):

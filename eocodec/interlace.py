@@ -24,6 +24,7 @@ MARGIN = 2
 WEIGHT_BITS = 8
 MAX_REFERENCES = 4
 MAX_WEIGHT = 32767
+MAX_SHIFT = 6
 SCALE_WEIGHTS = 9
 
 # Twelve neighbours of a pass as (rows, columns) from the sample; the four nearest come first.
@@ -149,6 +150,8 @@ class PassParameters:
     ----------
     kind : int
         Index into `KINDS`.
+    shift : int
+        Spatial and spectral weights are multiples of 2**shift.
     spatial : tuple of int
         Weights of neighbours 1, 2, ..., in 1/256.
     spectral : tuple of int
@@ -164,6 +167,7 @@ class PassParameters:
     """
 
     kind: int
+    shift: int
     spatial: tuple[int, ...]
     spectral: tuple[int, ...]
     scales: tuple[int, ...]

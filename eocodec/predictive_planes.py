@@ -6,6 +6,7 @@ SPEC.md, "Predictive layer", is normative.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from eocodec.errors import FormatError
 from eocodec.fitting import copies_pay, fit_prediction, fit_scales
 from eocodec.interlace import (
     PASSES,
-    SCALE_WEIGHTS,
     CodedPlane,
     PassContext,
     PassParameters,
@@ -107,16 +107,15 @@ class PlaneEncoder:
         copies = copies_pay(context, target, valid)
         hit, copied = context.copies() if copies else (None, None)
         fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
-        kind, spatial, spectral = fit_prediction(context, target, fitted, self._tops)
-        draft = PassParameters(kind, spatial, spectral, (0,) * SCALE_WEIGHTS)
+        draft = fit_prediction(context, target, fitted, self._tops)
         prediction = context.predict(draft, self._tops[0])
         if hit is not None and copied is not None:
             np.copyto(prediction, copied, where=hit)
         residual = target - prediction
         if valid is not None:
             residual[~valid] = 0
-        scales = fit_scales(context, np.abs(residual), fitted, kind)
-        parameters = PassParameters(kind, spatial, spectral, scales, copies)
+        scales = fit_scales(context, np.abs(residual), fitted, draft.kind)
+        parameters = replace(draft, scales=scales, copies=copies)
         self.parameters[level, phase] = parameters
         symbols = quantise(residual, self._near)
         classes = self._scheme.classify(context.scale(parameters, self._near))

@@ -16,6 +16,7 @@ from eocodec.integers import IntegerReader
 from eocodec.interlace import (
     KINDS,
     MAX_REFERENCES,
+    MAX_SHIFT,
     MAX_WEIGHT,
     PASSES,
     SCALE_WEIGHTS,
@@ -27,6 +28,10 @@ from eocodec.interlace import (
 from eocodec.planes import NARROW_TOP, Plane, checked_plane, key_bits
 
 OFFSET, RANKS, GRID, LEARNED = range(4)
+# Context weights that can be sent: 0 to 8, then four an octave.
+SCALES = np.array(
+    [*range(8), *((4 + part) << octave for octave in range(1, 29) for part in range(4))]
+)
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,13 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
     out += [side.base, len(side.references), *side.references]
     for key in _pass_keys(shape):
         parameters = side.passes[key]
-        kind = parameters.kind
-        out.append(kind + len(KINDS) * parameters.copies)
-        out += parameters.spatial
-        out += parameters.spectral
-        out += parameters.scales if KINDS[kind].scales else parameters.scales[:1]
+        kind, shift = KINDS[parameters.kind], parameters.shift
+        out.append(parameters.kind + len(KINDS) * parameters.copies)
+        weights = parameters.spatial + parameters.spectral
+        if weights:
+            out += [shift, *(weight >> shift for weight in weights)]
+        scales = parameters.scales if kind.scales else parameters.scales[:1]
+        out += [int(np.searchsorted(SCALES, scale)) for scale in scales]
     return out
 
 
@@ -111,14 +118,17 @@ def parse_plane(
     for key in _pass_keys(shape):
         copies, number_of_kind = divmod(side.take(0, 2 * len(KINDS) - 1), len(KINDS))
         kind = KINDS[number_of_kind]
-        spatial = side.take_many(kind.spatial)
-        spectral = side.take_many(kind.details * len(references))
-        scales = [side.take(0, 1 << 30)]
-        scales += side.take_many(SCALE_WEIGHTS - 1) if kind.scales else [0] * (SCALE_WEIGHTS - 1)
-        if max(map(abs, [*spatial, *spectral, *scales[1:]])) > MAX_WEIGHT:
+        count = kind.spatial + kind.details * len(references)
+        shift = side.take(0, MAX_SHIFT) if count else 0
+        weights = tuple(weight << shift for weight in side.take_many(count))
+        if max(map(abs, weights), default=0) > MAX_WEIGHT:
             raise FormatError("predictive layer has a weight out of range")
+        terms = SCALE_WEIGHTS if kind.scales else 1
+        scales = [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
+        scales += [0] * (SCALE_WEIGHTS - terms)
+        spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
         passes[key] = PassParameters(
-            number_of_kind, tuple(spatial), tuple(spectral), tuple(scales), bool(copies)
+            number_of_kind, shift, spatial, spectral, tuple(scales), bool(copies)
         )
     return PlaneSide(index, plane, references, base, passes)
 
