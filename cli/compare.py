@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eocodec.cli.output import refuse_existing
+from eocodec.cli.output import bounds_text, refuse_existing
 from eocodec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from eocodec.bounds import ErrorBounds
     from eocodec.formats.comparison import RasterComparison
 
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="A")
 @click.argument("decoded", metavar="B")
 @click.option("--layers", type=click.IntRange(min=1), help="Layers to decode of .eoc files.")
+@click.option("--array", "label", help="Which raster of .eoc files with several.")
 @click.option(
     "--peak",
     type=click.FloatRange(min=0, min_open=True),
@@ -35,6 +38,7 @@ def command(
     reference: str,
     decoded: str,
     layers: int | None,
+    label: str | None,
     peak: float,
     png: str | None,
     no_png: bool,
@@ -43,7 +47,8 @@ def command(
 ) -> None:
     """Compare two rasters, GeoTIFF or .eoc: errors of B against A, and both side by side.
 
-    Only samples that are valid in A count.
+    Only samples that are valid in A count. Where B is an .eoc file that promises error bounds, they
+    are checked; the exit code is 1 when a sample is beyond them.
     """
     from eocodec.formats.comparison import compare_rasters, open_raster
     from eocodec.formats.picture import save_png
@@ -55,8 +60,8 @@ def command(
     if picture is not None:
         refuse_existing(picture, overwrite)
     with (
-        open_raster(reference, layers=layers) as a,
-        open_raster(decoded, layers=layers) as b,
+        open_raster(reference, layers=layers, label=label) as a,
+        open_raster(decoded, layers=layers, label=label) as b,
         progress_bar(math.prod(a.shape), "compare", "sample") as progress,
     ):
         result = compare_rasters(a, b, peak=peak, progress=progress)
@@ -68,6 +73,8 @@ def command(
         click.echo(_table(result))
         if picture is not None:
             click.echo(f"picture: {picture}")
+    if any(result.beyond):
+        sys.exit(1)
 
 
 def _table(result: RasterComparison) -> str:
@@ -86,11 +93,30 @@ def _table(result: RasterComparison) -> str:
         f"{name:<{width}}  {rmse:>9.3f}  {psnr:>8.2f}  {error:>9.6g}  {valid:>12}"
         for name, rmse, psnr, error, valid in rows
     ]
+    if any(promise is not None for promise in result.promises):
+        lines += _promises(result)
     if not math.isnan(figures.spectral_angle):
         lines.append(f"mean spectral angle: {figures.spectral_angle:.4f} degrees")
     lines.append(f"invalid samples that differ: {figures.invalid_mismatches}")
     lines.append(f"PSNR peak: {figures.peak:g}")
     return "\n".join(lines)
+
+
+def _promises(result: RasterComparison) -> list[str]:
+    """Return a line for the bands of each promise, and whether it is kept."""
+    bands: dict[ErrorBounds, list[int]] = {}
+    for band, promise in enumerate(result.promises):
+        if promise is not None:
+            bands.setdefault(promise, []).append(band)
+    lines = []
+    for promise, numbers in bands.items():
+        whole = len(numbers) == len(result.names)
+        names = "all bands" if whole else ", ".join(result.names[number] for number in numbers)
+        beyond = sum(result.beyond[number] for number in numbers)
+        kept = f"NOT kept by {beyond} samples" if beyond else "kept"
+        bound = bounds_text(promise.absolute[0], promise.relative, promise.sqrt)
+        lines.append(f"promised max error of {names}: {bound}; {kept}")
+    return lines
 
 
 def _as_json(result: RasterComparison) -> dict[str, Any]:
@@ -101,6 +127,8 @@ def _as_json(result: RasterComparison) -> dict[str, Any]:
         figures.psnr,
         figures.max_error,
         figures.valid_pixels,
+        result.promises,
+        result.beyond,
         strict=True,
     )
     return {
@@ -111,8 +139,15 @@ def _as_json(result: RasterComparison) -> dict[str, Any]:
                 "psnr": _finite(psnr),
                 "max_error": _finite(error),
                 "valid": valid,
+                "promised": promise
+                and {
+                    "max_error": promise.absolute[0],
+                    "max_relative_error": promise.relative,
+                    "max_error_sqrt": promise.sqrt,
+                },
+                "beyond_promise": beyond,
             }
-            for name, rmse, psnr, error, valid in per_band
+            for name, rmse, psnr, error, valid, promise, beyond in per_band
         ],
         "rmse": _finite(figures.total_rmse),
         "psnr": _finite(figures.total_psnr),

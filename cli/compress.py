@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,33 @@ from eocodec.cli.progress import progress_bar
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _QUALITIES = ("--quality", "--target-rmse", "--target-bpppb", "--ratio", "--lossless")
+_BOUNDS = ("--max-error", "--max-relative-error", "--max-error-sqrt")
+_WITHOUT_BOUNDS = ("--target-bpppb", "--ratio", "--lossless")
+
+
+def _max_error(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> float | dict[str, float] | None:
+    """Return one bound for all bands, or bounds of single bands by name."""
+    if value is None or "=" not in value:
+        return None if value is None else _bound(value)
+    bounds: dict[str, float] = {}
+    for part in value.split(","):
+        name, sign, bound = (text.strip() for text in part.rpartition("="))
+        if not (sign and name) or name in bounds:
+            raise click.BadParameter(f"{part!r} is not BAND=ERROR, or names a band again")
+        bounds[name] = _bound(bound)
+    return bounds
+
+
+def _bound(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise click.BadParameter(f"a largest error is a finite number of at least 0, not {text}")
+    return number
 
 
 @click.command("compress")
@@ -31,6 +59,22 @@ _QUALITIES = ("--quality", "--target-rmse", "--target-bpppb", "--ratio", "--loss
 @click.option("--target-bpppb", type=_POSITIVE, help="Largest size, in bits per pixel and band.")
 @click.option("--ratio", type=_POSITIVE, help="Least ratio of raw samples to compressed bytes.")
 @click.option("--lossless", is_flag=True, help="Keep every sample exactly; needs no model.")
+@click.option(
+    "--max-error",
+    metavar="ERROR|BAND=ERROR,...",
+    callback=_max_error,
+    help="Largest error of any valid sample, in DN: 10, or by band B02=4,B11=10.",
+)
+@click.option(
+    "--max-relative-error",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    help="Largest error of any valid sample, as a share of it: 0.01.",
+)
+@click.option(
+    "--max-error-sqrt",
+    type=click.FloatRange(min=0),
+    help="Largest error of any valid sample, divided by its square root, as sensor noise grows.",
+)
 @click.option(
     "--bands",
     metavar="B02,B03,...",
@@ -52,6 +96,10 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     RASTER is read window by window. With RASTER_20M, of half its rows and columns, the native
     10 m and 20 m bands of Sentinel-2 go into one file. OUTPUT ends in .eoc, or is - for
     standard output; by default it is RASTER with the ending .eoc.
+
+    The error bounds hold for every valid sample, together where several are given. Alone they
+    give the smallest file that keeps them; with --quality or --target-rmse the layers asked for
+    come first and what the bounds need after them.
     """
     from eocodec.formats.geotiff import compress_geotiff, total_samples
 
@@ -62,7 +110,7 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     else:
         target = destination
         refuse_existing(Path(destination), overwrite)
-    total = total_samples(sources, lossless=given["lossless"])
+    total = total_samples(sources, options)
     with progress_bar(total, "compress", "sample") as progress:
         report = compress_geotiff(sources, target, options, progress)
     size = target.size if destination == STDOUT else os.stat(destination).st_size
@@ -101,24 +149,40 @@ def _default_output(sources: list[str]) -> str:
     return str(name.with_name(f"{stem or name.stem}.eoc"))
 
 
+def _key(option: str) -> str:
+    return option[2:].replace("-", "_")
+
+
 def _options(overwrite: bool, given: dict[str, Any]) -> Any:
     from eocodec.formats.geotiff import CompressOptions
     from eocodec.formats.quality import Target
     from eocodec.tile import EncodeSettings
 
-    chosen = [name for name in _QUALITIES if given[name[2:].replace("-", "_")]]
+    chosen = [name for name in _QUALITIES if given[_key(name)]]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other; pass one of them")
+    bounds = [name for name in _BOUNDS if given[_key(name)] is not None]
+    opposed = [name for name in _WITHOUT_BOUNDS if name in chosen]
+    if bounds and opposed:
+        raise click.UsageError(f"{bounds[0]} and {opposed[0]} exclude each other")
     target = None
     if given["target_rmse"]:
         target = Target(rmse=given["target_rmse"])
     elif given["target_bpppb"]:
         target = Target(bits_per_sample=given["target_bpppb"])
     bands = given["bands"]
+    max_error = given["max_error"]
+    by_band = max_error if isinstance(max_error, dict) else None
     return CompressOptions(
         settings=EncodeSettings(
-            lossless=given["lossless"], model=given["model"], layers=given["quality"]
+            lossless=given["lossless"],
+            model=given["model"],
+            layers=given["quality"],
+            max_error=None if by_band else max_error,
+            max_relative_error=given["max_relative_error"],
+            max_error_sqrt=given["max_error_sqrt"],
         ),
+        max_error=by_band,
         target=target,
         ratio=given["ratio"],
         bands=[name.strip() for name in bands.split(",")] if bands else None,

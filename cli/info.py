@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from eocodec.cli.output import human_size, readable
+from eocodec.cli.output import bounds_text, human_size, readable
 
 
 @click.command("info")
@@ -41,7 +41,7 @@ def _lines(array: dict[str, Any]) -> list[str]:
         "transform": array["transform"] and ", ".join(f"{v:.10g}" for v in array["transform"]),
         "nodata": array["nodata"],
         "codec": array["codec"] + (f", model {array['model'][:12]}" if array["model"] else ""),
-        "max error": array["max_error"],
+        "max error": _bounds(array),
         "tiles": f"{array['tiles']} of {' x '.join(map(str, array['tile_size']))}",
     }
     lines = [f"array {array['name']}"]
@@ -52,6 +52,19 @@ def _lines(array: dict[str, Any]) -> list[str]:
             f"{layer['bits_per_sample']:.4g} bits a sample"
         )
     return lines
+
+
+def _bounds(array: dict[str, Any]) -> str:
+    absolute, others = array["max_error"], (array["max_relative_error"], array["max_error_sqrt"])
+    if not isinstance(absolute, (list, tuple)):
+        return bounds_text(absolute, *others)
+    names = array["bands"]
+    each = [
+        f"{name} {bounds_text(bound, None, None)}"
+        for name, bound in zip(names, absolute, strict=True)
+        if bound is not None
+    ]
+    return " and ".join(filter(None, [", ".join(each), bounds_text(None, *others)]))
 
 
 def _shortened(text: str | None) -> str | None:

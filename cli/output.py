@@ -47,6 +47,20 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
 
 
+def bounds_text(
+    max_error: float | None, max_relative_error: float | None, max_error_sqrt: float | None
+) -> str:
+    """Return error bounds as people read them; "" where there are none."""
+    parts = []
+    if max_error is not None:
+        parts.append("0 (lossless)" if max_error == 0 else f"{max_error:g}")
+    if max_relative_error is not None:
+        parts.append(f"{100 * max_relative_error:g} % of the sample")
+    if max_error_sqrt is not None:
+        parts.append(f"{max_error_sqrt:g} times its square root")
+    return " and ".join(parts)
+
+
 def human_size(size: float) -> str:
     """Return a number of bytes as people read it, in decimal units."""
     for unit in ("B", "kB", "MB", "GB"):

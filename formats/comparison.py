@@ -13,6 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
+from eocodec.bounds import ErrorBounds
 from eocodec.errors import InputError, UnsupportedError
 from eocodec.formats.eoc import open as open_reader
 from eocodec.formats.eoc.layout import MAGIC
@@ -37,30 +38,49 @@ class RasterComparison:
         Errors of the second raster against the first.
     picture : PIL.Image.Image
         Both side by side, and their difference; of large rasters every n-th pixel.
+    promises : tuple of ErrorBounds or None
+        Error bounds that the second raster promises for each band, as those of a single one.
+    beyond : tuple of int
+        Valid samples of each band whose error is larger than promised.
     """
 
     names: tuple[str, ...]
     figures: Comparison
     picture: Image.Image
+    promises: tuple[ErrorBounds | None, ...]
+    beyond: tuple[int, ...]
 
 
 @contextmanager
-def open_raster(path: str, *, layers: int | None = None) -> Iterator[Raster]:
+def open_raster(
+    path: str, *, layers: int | None = None, label: str | None = None
+) -> Iterator[Raster]:
     """Open an `.eoc` file (path or URL) or any raster that GDAL reads.
+
+    Parameters
+    ----------
+    path : str
+        File name or URL.
+    layers : int, optional
+        Layers to decode; all by default.
+    label : str, optional
+        Which raster of a container with several.
 
     Raises
     ------
     UnsupportedError
-        If a container holds several rasters.
+        If a container holds several rasters and `label` names none of them.
     InputError
         If the file cannot be read as either.
     """
     if path.lower().endswith(".eoc") or _is_container(path):
         with open_reader(path) as reader:
             rasters = rasters_of(reader, layers=layers, name=path)
-            if len(rasters) > 1:
-                raise UnsupportedError(f"{path} holds {len(rasters)} rasters; decompress it first")
-            yield rasters[0]
+            chosen = [raster for raster in rasters if raster.label == label] or rasters
+            if len(chosen) > 1:
+                labels = ", ".join(raster.label for raster in rasters)
+                raise UnsupportedError(f"{path} holds several rasters, name one of them: {labels}")
+            yield chosen[0]
     else:
         with GeoTiff(path) as raster:
             yield raster
@@ -101,6 +121,8 @@ def compare_rasters(
     count, height, width = reference.shape
     comparer = Comparer(bands=count, nodata=reference.nodata, peak=peak)
     colours = _colour_bands(reference)
+    promises = decoded.promises if isinstance(decoded, EocRaster) else (None,) * count
+    beyond = [0] * count
     step = -(-max(height, width) // _MAX_PANEL)
     panels = _Panels(len(colours), height, width, step)
     size = _window_size(decoded)
@@ -109,6 +131,13 @@ def compare_rasters(
             left, right = reference.read(rows, columns), decoded.read(rows, columns)
             valid = _valid(reference, rows, columns)
             comparer.add(left, right, valid)
+            for band, bounds in enumerate(promises):
+                if bounds is not None:
+                    counts = ~_invalid(left[band : band + 1], reference.nodata)
+                    if valid is not None:
+                        counts &= valid
+                    off = _beyond(left[band], right[band], bounds)
+                    beyond[band] += int(np.count_nonzero(off & counts))
             invalid = _invalid(left[colours], reference.nodata)
             if valid is not None:
                 invalid |= ~valid
@@ -120,7 +149,8 @@ def compare_rasters(
         for number, band in enumerate(reference.bands, 1)
     )
     captions = (os.path.basename(reference.name), os.path.basename(decoded.name))
-    return RasterComparison(names, comparer.result(), panels.draw(captions))
+    picture = panels.draw(captions)
+    return RasterComparison(names, comparer.result(), picture, promises, tuple(beyond))
 
 
 class _Panels:
@@ -177,6 +207,19 @@ def _valid(raster: Raster, rows: slice, columns: slice) -> NDArray[np.bool_] | N
         valid: NDArray[np.bool_] = raster.read_mask(rows, columns) != 0
         return valid
     return None
+
+
+def _beyond(
+    original: NDArray[Any], decoded: NDArray[Any], bounds: ErrorBounds
+) -> NDArray[np.bool_]:
+    """Return where `decoded` (H, W) is further from `original` than `bounds` of one band allow."""
+    allowed = bounds.allowed_in(0, original)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(original.astype(np.float64) - decoded.astype(np.float64))
+    # Whole numbers above 2**53 that differ may have one binary64.
+    within = (apart <= allowed) & ((apart > 0) | (allowed > 0))
+    off: NDArray[np.bool_] = (original != decoded) & ~within
+    return off
 
 
 def _invalid(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:

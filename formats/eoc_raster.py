@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eocodec.bounds import ErrorBounds
 from eocodec.errors import InputError, UnsupportedError
 from eocodec.formats.eoc import ArrayReader, Reader
 from eocodec.formats.eoc.header import ArrayHeader, Band
@@ -83,6 +84,19 @@ class EocRaster:
     def has_mask(self) -> bool:
         """Whether the raster has a dataset mask."""
         return self._mask is not None
+
+    @property
+    def promises(self) -> tuple[ErrorBounds | None, ...]:
+        """The promised error bounds of each band, as those of a single one.
+
+        None for a band without, or of which not all layers are decoded.
+        """
+        return tuple(
+            place.array.header.bounds(place.plane)
+            if self._layers is None or self._layers >= place.array.layers
+            else None
+            for place in self._places
+        )
 
     @property
     def native_tags(self) -> dict[str, dict[str, str]]:

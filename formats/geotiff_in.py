@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
+from eocodec.formats.band_bounds import named_bounds
 from eocodec.formats.eoc import create
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
 from eocodec.formats.eoc.sink import Target as Destination
-from eocodec.formats.geotiff_layout import Layout, Part
+from eocodec.formats.geotiff_layout import MASK, Layout, Part
 from eocodec.formats.quality import MAX_SAMPLED_TILES, Point, Target, choose_settings
 from eocodec.formats.raster import GeoTiff, windows
 from eocodec.tile import EncodeSettings, encode_tile
@@ -35,7 +36,10 @@ class CompressOptions:
     Attributes
     ----------
     settings : EncodeSettings
-        Mode, model and quality; `nodata` comes from the raster.
+        Mode, model, quality and error bounds; `nodata` comes from the raster.
+    max_error : mapping of str to float or None
+        Largest absolute error of single bands, by name, description or 1-based number, besides
+        what `settings` bounds. Bands of a learned stack that are not named get its quality.
     target : Target or None
         An error or size to meet instead of the quality in `settings`.
     ratio : float or None
@@ -51,12 +55,20 @@ class CompressOptions:
     """
 
     settings: EncodeSettings = field(default_factory=EncodeSettings)
+    max_error: Mapping[str, float] | None = None
     target: Target | None = None
     ratio: float | None = None
     bands: Sequence[str] | None = None
     tile_size: int = DEFAULT_TILE_SIZE
     threads: int | None = None
     overwrite: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        """Whether an error is bounded."""
+        given = self.settings
+        bounds = (given.max_error, given.max_relative_error, given.max_error_sqrt)
+        return any(bound is not None for bound in bounds) or bool(self.max_error)
 
 
 @dataclass(frozen=True)
@@ -116,15 +128,20 @@ def compress_geotiff(
         files = [stack.enter_context(GeoTiff(source)) for source in sources]
         megabytes = max(file.row_cache_megabytes(options.tile_size) for file in files)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=megabytes))
-        layout = Layout(options.bands, options.settings.lossless, options.tile_size)
+        layout = Layout(
+            options.bands, options.settings.lossless, options.bounded, options.tile_size
+        )
         parts = layout.parts(files)
         settings, estimate = _settings(parts, options)
-        exact = replace(settings, lossless=True)
+        named = named_bounds([part.header for part in parts], options.max_error or {})
         writer = stack.enter_context(
             create(
                 destination,
                 arrays=[part.header for part in parts],
-                settings={p.header.name: exact if p.lossless else settings for p in parts},
+                settings={
+                    part.header.name: _part_settings(part, settings, bounds)
+                    for part, bounds in zip(parts, named, strict=True)
+                },
                 threads=options.threads,
                 overwrite=options.overwrite,
             )
@@ -145,13 +162,13 @@ def compress_geotiff(
         )
 
 
-def total_samples(sources: Sequence[str | os.PathLike[str]], *, lossless: bool) -> int:
+def total_samples(sources: Sequence[str | os.PathLike[str]], options: CompressOptions) -> int:
     """Samples that `compress_geotiff` will report as progress."""
     with ExitStack() as stack:
         files = [stack.enter_context(GeoTiff(source)) for source in sources]
         height, width = files[0].shape[1:]
         masks = sum(math.prod(file.shape[1:]) for file in files if file.has_mask)
-        if lossless:
+        if options.settings.lossless or options.bounded:
             return sum(math.prod(file.shape) for file in files) + masks
         return sum(file.shape[0] for file in files) * height * width + masks
 
@@ -168,8 +185,11 @@ def _order(parts: Sequence[Part], tile_size: int) -> Iterator[tuple[int, slice, 
 def _settings(
     parts: Sequence[Part], options: CompressOptions
 ) -> tuple[EncodeSettings, Point | None]:
+    """Return quality and bounds for the whole raster, and what was found to meet a target."""
     target = options.target
     first = parts[0].header
+    if options.bounded:
+        _check_bounded(parts, options)
     if not options.settings.lossless:
         card = find_card(options.settings.model)
         if (options.settings.layers or 0) > card.layers:
@@ -183,7 +203,7 @@ def _settings(
         target = Target(bits_per_sample=8 * first.dtype.itemsize / options.ratio)
     if target is None or parts[0].lossless:
         return options.settings, None
-    settings = replace(options.settings, nodata=first.nodata)
+    settings = replace(_without_bounds(options.settings), nodata=first.nodata)
     if target.bits_per_sample is not None:
         target = _target_of_learned_part(parts, target.bits_per_sample)
     point = choose_settings(
@@ -194,12 +214,52 @@ def _settings(
         least_layers=card.token_layers + 1,
         threads=options.threads,
     )
-    return replace(point.settings, nodata=options.settings.nodata), point
+    found = point.settings
+    return replace(options.settings, layers=found.layers, step_scale=found.step_scale), point
+
+
+def _check_bounded(parts: Sequence[Part], options: CompressOptions) -> None:
+    if isinstance(options.settings.max_error, tuple):
+        raise InputError("bound single bands of a raster by name, with the option max_error")
+    if options.settings.lossless:
+        raise InputError("lossless leaves no error to bound; ask for one of both")
+    if options.ratio is not None or (options.target and options.target.bits_per_sample):
+        raise InputError("error bounds settle the size; ask for a size or for bounds")
+    if options.target and len({part.size for part in parts}) > 1:
+        raise InputError("a target error for two files cannot be met together with error bounds")
+
+
+def _without_bounds(settings: EncodeSettings) -> EncodeSettings:
+    return replace(settings, max_error=None, max_relative_error=None, max_error_sqrt=None)
+
+
+def _part_settings(
+    part: Part, settings: EncodeSettings, named: Sequence[float | None]
+) -> EncodeSettings:
+    """Return the settings of one array; `named` are the bounds of its single bands."""
+    exact = EncodeSettings(lossless=True)
+    if settings.lossless or part.header.name == MASK:
+        return exact
+    whole = None if isinstance(settings.max_error, tuple) else settings.max_error
+    absolute = [whole if bound is None else bound for bound in named]
+    others = settings.max_relative_error is not None or settings.max_error_sqrt is not None
+    if part.lossless:
+        if not others:
+            absolute = [0.0 if bound is None else bound for bound in absolute]
+        if set(absolute) == {0.0}:
+            return exact
+        return replace(settings, max_error=tuple(absolute), layers=None, step_scale=1.0)
+    if any(bound is not None for bound in named):
+        settings = replace(settings, max_error=tuple(absolute))
+    if settings.max_error is not None and None in absolute and not others and not settings.layers:
+        # Bands without a bound get the default quality.
+        settings = replace(settings, layers=find_card(settings.model).default_layers)
+    return settings
 
 
 def _target_of_learned_part(parts: Sequence[Part], bits_per_sample: float) -> Target:
     """Take from a size for the whole file what container, mask and lossless bands need."""
-    bands = sum(part.header.shape[0] for part in parts if part.header.name != "mask")
+    bands = sum(part.header.shape[0] for part in parts if part.header.name != MASK)
     pixels = math.prod(parts[0].size)
     tiles = sum(part.header.grid.tiles for part in parts)
     budget = bits_per_sample * bands * pixels - 8 * (_FIXED_BYTES + _BYTES_A_TILE * tiles)

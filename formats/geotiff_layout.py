@@ -23,6 +23,7 @@ ROOM = "geotiff"
 """Name under which what these modules need is kept in `ArrayHeader.extra`."""
 
 IMAGE = "image"
+MASK = "mask"
 MASK_ROLE = "mask"
 
 
@@ -60,12 +61,15 @@ class Layout:
         Names of the bands, where the file's descriptions do not tell.
     lossless : bool
         Everything is kept exactly, so that no band needs the model.
+    bounded : bool
+        Errors are bounded: of a 10 m and a 20 m file each sample as it is, not as resampled.
     tile_size : int
         Rows and columns of a tile.
     """
 
     names: Sequence[str] | None
     lossless: bool
+    bounded: bool
     tile_size: int
 
     def parts(self, files: Sequence[GeoTiff]) -> list[Part]:
@@ -79,13 +83,18 @@ class Layout:
         if len(files) == 1:
             return self._image(files[0], files[0], {})
         pair = NativePair(*files)
-        if not self.lossless:
+        if not (self.lossless or self.bounded):
             return self._image(pair, files[0], {"native": {"tags": files[1].fields["tags"]}})
-        # Without loss there is nothing to gain from interpolated samples: one array a grid.
-        return [
-            self._part(name, file, range(file.shape[0]), file.fields, {"raster": name})
-            for name, file in zip(("10m", "20m"), files, strict=True)
-        ]
+        # What holds for samples must hold for those of the files, not for interpolated ones: one
+        # array a grid.
+        made = []
+        at = 0
+        for name, file in zip(("10m", "20m"), files, strict=True):
+            count = file.shape[0]
+            named = replace(self, names=self.names and self.names[at : at + count])
+            made.append(named._part(name, file, range(count), file.fields, {"raster": name}))
+            at += count
+        return made
 
     def _image(self, raster: Raster, file: GeoTiff, extra: dict[str, Any]) -> list[Part]:
         """Return learned stack, remaining bands and mask of one raster."""
@@ -140,7 +149,7 @@ class Layout:
         header = array_header(
             shape=(1, *file.shape[1:]),
             dtype="uint8",
-            name="mask",
+            name=MASK,
             tile_size=self.tile_size,
             crs=file.fields["crs"],
             transform=file.fields["transform"],

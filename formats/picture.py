@@ -51,7 +51,9 @@ def side_by_side(
         scaled = np.clip((samples.astype(np.float64) - low) / (high - low), 0, 1) * 255
         panels.append((caption, np.where(valid, np.nan_to_num(scaled), 0)))
     if difference and len(images) > 1:
-        error = np.where(valid, np.nan_to_num(images[-1][1].astype(np.float64) - reference), 0)
+        with np.errstate(invalid="ignore"):
+            error = images[-1][1].astype(np.float64) - reference
+        error = np.where(valid, np.nan_to_num(error), 0)
         swing = float(np.percentile(np.abs(error[:, valid]), 99.9)) if valid.any() else 0.0
         half = _DIFFERENCE_GREY - 1
         grey = _DIFFERENCE_GREY + np.clip(error / max(swing, 1e-9), -1, 1) * half

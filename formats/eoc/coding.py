@@ -1,4 +1,4 @@
-"""Which codec id an array gets, from the settings that its tiles are encoded with."""
+"""Which codec id and promises an array gets, from the settings that its tiles are encoded with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def with_coding(
     Raises
     ------
     InputError
-        When header and settings name different nodata values.
+        When header and settings name different nodata values, or the settings have error bounds for
+        another number of planes.
     ModelError
         When the model is not installed.
     """
@@ -34,12 +35,43 @@ def with_coding(
         raise InputError(
             f"array {header.name!r} has nodata {nodata}, the settings have {settings.nodata}"
         )
-    card = None if settings.lossless else find_card(settings.model)
+    try:
+        bounds = settings.bounds(header.planes)
+    except InputError as error:
+        raise InputError(f"array {header.name!r}: {error}") from error
+    exact = bounds is not None and set(bounds.absolute) == {0}
+    card = None if exact else find_card(settings.model)
     if card is None or header.grid.tile_shape(0)[0] > len(card.bands):
-        # Constant and predictive tiles are exact.
-        header = replace(header, codec=PREDICTIVE, model=None, layers=None, max_error=0.0)
-        return header, settings
-    layers = card.default_layers if settings.layers is None else settings.layers
-    if not 1 <= layers <= card.layers:
+        header = replace(header, codec=PREDICTIVE, model=None, layers=None)
+        # Without bounds, constant and predictive tiles are exact.
+        return _with_promise(header, settings, exact=exact or bounds is None), settings
+    layers = settings.layers
+    if layers is None and bounds is None:
+        layers = card.default_layers
+    if layers is not None and not 1 <= layers <= card.layers:
         raise InputError(f"layers {layers} is outside 1 to {card.layers} of model {card.name}")
-    return replace(header, codec=RVQ2D, model=card.id, layers=layers, max_error=None), settings
+    header = replace(header, codec=RVQ2D, model=card.id, layers=layers)
+    return _with_promise(header, settings, exact=False), settings
+
+
+def _with_promise(header: ArrayHeader, settings: EncodeSettings, *, exact: bool) -> ArrayHeader:
+    """Return `header` with the error bounds of `settings`."""
+    if exact:
+        return replace(header, max_error=0.0, max_relative_error=None, max_error_sqrt=None)
+    absolute = settings.max_error
+    if isinstance(absolute, tuple) and len(set(absolute)) == 1:
+        absolute = absolute[0]
+    return replace(
+        header,
+        max_error=absolute,
+        max_relative_error=settings.max_relative_error,
+        max_error_sqrt=settings.max_error_sqrt,
+    )
+
+
+def tile_settings(header: ArrayHeader, settings: EncodeSettings, tile: int) -> EncodeSettings:
+    """Return the settings of one tile: of bounds given for each plane, those of its own."""
+    if not isinstance(settings.max_error, tuple):
+        return settings
+    planes = header.grid.box(tile)[0]
+    return replace(settings, max_error=settings.max_error[planes])

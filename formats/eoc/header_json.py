@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from eocodec.bounds import MaxError
 from eocodec.errors import FormatError, InputError, LimitError, UnsupportedError
 from eocodec.formats.eoc.json_fields import Fields, is_number
 from eocodec.formats.eoc.metadata import (
@@ -166,6 +167,8 @@ def _array_json(array: ArrayHeader) -> dict[str, Any]:
             "model": array.model,
             "layers": array.layers,
             "max_error": array.max_error,
+            "max_relative_error": array.max_relative_error,
+            "max_error_sqrt": array.max_error_sqrt,
         }
     )
 
@@ -245,7 +248,9 @@ def _parse_array(fields: Fields) -> ArrayHeader:
             codec=codec,
             model=model,
             layers=fields.whole("layers", 1, MAX_LAYERS),
-            max_error=fields.real("max_error"),
+            max_error=_parse_max_error(fields),
+            max_relative_error=fields.real("max_relative_error"),
+            max_error_sqrt=fields.real("max_error_sqrt"),
         )
     except InputError as error:
         raise LimitError(f"the header declares an impossible array: {error}") from error
@@ -254,6 +259,15 @@ def _parse_array(fields: Fields) -> ArrayHeader:
 def _parse_nodata(fields: Fields, dtype: np.dtype[Any]) -> float | None:
     value = fields.number("nodata", finite=False)
     return value if value is None or dtype.kind in "iu" else float(value)
+
+
+def _parse_max_error(fields: Fields) -> MaxError | None:
+    if not fields.is_list("max_error"):
+        return fields.real("max_error")
+    bounds = fields.items("max_error")
+    if not all(bound is None or is_number(bound) for bound in bounds):
+        fields.fail("max_error", "a number, or a list of numbers and nulls")
+    return tuple(None if bound is None else float(bound) for bound in bounds)
 
 
 def _parse_band(fields: Fields) -> Band:

@@ -53,6 +53,10 @@ class Fields:
             self.fail(key, f"a whole number from {low} to {high}")
         return value
 
+    def is_list(self, key: str) -> bool:
+        """Whether a field holds a list."""
+        return isinstance(self._value.get(key), list)
+
     def items(self, key: str) -> list[Any]:
         """Return a list, empty where the field is absent."""
         value = self._value.get(key, [])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from eocodec.bounds import ErrorBounds, MaxError, bounds_for, check_bounds
 from eocodec.errors import InputError
 from eocodec.formats.eoc.grid import TileGrid
 from eocodec.payload import MAX_TILE_SAMPLES, dtype_code
@@ -130,8 +131,13 @@ class ArrayHeader:
         SHA-256 of the model's weights, 64 hexadecimal digits; the writer sets it.
     layers : int or None
         Layers that the encoder was asked for; the writer sets it.
-    max_error : float or None
-        Promised bound of the error of every valid sample (0: lossless); the writer sets it.
+    max_error : float, tuple of float or None, or None
+        Promised bound of the error of every valid sample decoded at all layers, in the unit of the
+        data (0: lossless), for all planes or one a plane; the writer sets it, as those below.
+    max_relative_error : float or None
+        The same as a share of the sample's magnitude.
+    max_error_sqrt : float or None
+        The same divided by the square root of the sample's magnitude.
     """
 
     shape: tuple[int, ...]
@@ -152,7 +158,9 @@ class ArrayHeader:
     codec: str = PREDICTIVE
     model: str | None = None
     layers: int | None = None
-    max_error: float | None = None
+    max_error: MaxError | None = None
+    max_relative_error: float | None = None
+    max_error_sqrt: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.name) > MAX_NAME:
@@ -196,6 +204,11 @@ class ArrayHeader:
             raise InputError(f"{where}: transform needs six numbers, not {len(self.transform)}")
         if self.area_or_point not in (None, "area", "point"):
             raise InputError(f'{where}: area_or_point must be "area" or "point"')
+        check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
+        if isinstance(self.max_error, tuple) and len(self.max_error) != self.planes:
+            raise InputError(
+                f"{where}: max_error has {len(self.max_error)} bounds, the array {self.planes} planes"
+            )
 
     @property
     def planes(self) -> int:
@@ -206,6 +219,13 @@ class ArrayHeader:
     def grid(self) -> TileGrid:
         """The cut into tiles."""
         return TileGrid((self.planes, self.shape[-2], self.shape[-1]), self.tile_size)
+
+    def bounds(self, plane: int) -> ErrorBounds | None:
+        """The error bounds promised for one plane, as those of a single band; None without any."""
+        absolute = self.max_error
+        if isinstance(absolute, tuple):
+            absolute = absolute[plane]
+        return bounds_for(1, absolute, self.max_relative_error, self.max_error_sqrt)
 
     @property
     def band_names(self) -> tuple[str, ...]:

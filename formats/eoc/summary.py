@@ -33,6 +33,8 @@ def array_summary(header: ArrayHeader, index: ArrayIndex) -> dict[str, Any]:
         "codec": header.codec,
         "model": header.model,
         "max_error": header.max_error,
+        "max_relative_error": header.max_relative_error,
+        "max_error_sqrt": header.max_error_sqrt,
         "bytes": ends[-1],
         "layers": [
             {"layers": k + 1, "bytes": end, "bits_per_sample": 8 * end / samples}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from eocodec.errors import EocodecError, InputError
 from eocodec.formats.eoc.assembly import Assembly, relative_box, window_pixels
-from eocodec.formats.eoc.coding import with_coding
+from eocodec.formats.eoc.coding import tile_settings, with_coding
 from eocodec.formats.eoc.header import ArrayFields, array_header
 from eocodec.formats.eoc.header_json import Header, dump_header
 from eocodec.formats.eoc.index import TileEntry, build_index
@@ -243,7 +243,7 @@ class Writer:
 
 def _encode(track: _Track, array: int, tile: int, pixels: npt.NDArray[Any]) -> _Encoded:
     try:
-        payload = encode_tile(pixels, track.settings)
+        payload = encode_tile(pixels, tile_settings(track.header, track.settings, tile))
     except EocodecError as error:
         raise type(error)(f"{track.header.place(tile)}: {error}") from error
     return {"array": array, "tile": tile, "payload": payload}

@@ -100,6 +100,7 @@ def test_existing_files_are_not_replaced_unasked(container):
         (("compress", SAMPLE, "-o", "no/such/folder/x.eoc", "--lossless"), ["no/such/folder"]),
         (("compress", TEN_METRES, TEN_METRES, "--lossless"), ["are no pair", "128 x 128"]),
         (("compress", SAMPLE, "--model", "nonsense"), ["nonsense", "not installed"]),
+        (("compress", SAMPLE, "--max-error", "B02=1,B99=2"), ["0 bands", "'B99'", "B8A"]),
     ],
 )
 def test_what_is_wrong_with_files_is_said_in_a_line(args, words, tmp_path):
@@ -116,6 +117,13 @@ def test_what_is_wrong_with_files_is_said_in_a_line(args, words, tmp_path):
         (("compress", SAMPLE, "a.eoc", "-o", "b.eoc"), ["a.eoc", "b.eoc"]),
         (("compress", SAMPLE, SAMPLE, SAMPLE), ["3 rasters"]),
         (("compress", SAMPLE, "--quality", "0"), ["quality"]),
+        (("compress", SAMPLE, "--max-error", "x"), ["--max-error", "no number"]),
+        (("compress", SAMPLE, "--max-error", "-1"), ["--max-error", "at least 0"]),
+        (("compress", SAMPLE, "--max-error", "B02=1,B02=2"), ["B02=2", "again"]),
+        (("compress", SAMPLE, "--max-error", "B02=1,=2"), ["=2", "BAND=ERROR"]),
+        (("compress", SAMPLE, "--max-relative-error", "1"), ["--max-relative-error"]),
+        (("compress", SAMPLE, "--max-error", "3", "--lossless"), ["--max-error", "--lossless"]),
+        (("compress", SAMPLE, "--max-error-sqrt", "3", "--ratio", "9"), ["sqrt", "--ratio"]),
         (("compress", SAMPLE, "--target-rmse", "-3"), ["target-rmse"]),
         (("compress", SAMPLE, "--nonsense"), ["--nonsense"]),
         (("compress",), ["RASTER"]),
@@ -168,9 +176,59 @@ def test_compare_measures_and_draws(container):
         "psnr": pytest.approx(20 * np.log10(10000 / 3)),
         "max_error": 3.0,
         "valid": int(np.count_nonzero(pixels_of(SAMPLE)[0])),
+        "promised": None,
+        "beyond_promise": 0,
     }
     assert figures["bands"][1]["psnr"] is None
     assert figures["invalid_mismatches"] == 0
+
+
+def test_bounds_are_kept_told_and_checked():
+    run("compress", SAMPLE, "x.eoc", "--max-error", 10, "--max-relative-error", 0.02)
+    text = run("info", "x.eoc").stdout
+    assert "max error  10 and 2 % of the sample\n" in text
+    (array,) = json.loads(run("info", "x.eoc", "--json").stdout)["arrays"]
+    assert (array["max_error"], array["max_relative_error"]) == (10, 0.02)
+
+    text = run("compare", SAMPLE, "x.eoc", "--no-png").stdout
+    assert "promised max error of all bands: 10 and 2 % of the sample; kept\n" in text
+    figures = json.loads(run("compare", SAMPLE, "x.eoc", "--no-png", "--json").stdout)
+    assert 0 < max(band["max_error"] for band in figures["bands"]) <= 10
+    promised = {"max_error": 10, "max_relative_error": 0.02, "max_error_sqrt": None}
+    assert all(band["promised"] == promised for band in figures["bands"])
+
+    run("decompress", "x.eoc", "-o", "x.tif")
+    original, decoded = pixels_of(SAMPLE).astype(int), pixels_of("x.tif").astype(int)
+    error = np.abs(decoded - original)
+    assert (error <= np.minimum(10, 0.02 * original)).all()
+
+
+def test_a_broken_promise_is_found():
+    run("compress", SAMPLE, "x.eoc", "--max-error", "B02=3,B12=20", "--max-error-sqrt", 0.4)
+    text = run("info", "x.eoc").stdout
+    assert "max error  B02 3, B12 20 and 0.4 times its square root\n" in text
+    other = pixels_of(SAMPLE)
+    other[0, 100:102, 70:75] += 40
+    other[3, 100, 70] += 400
+    with rasterio.open(SAMPLE) as source, rasterio.open("b.tif", "w", **source.profile) as target:
+        target.write(other)
+        target.descriptions = source.descriptions
+    text = run("compare", "b.tif", "x.eoc", "--no-png", status=1).stdout
+    assert (
+        "promised max error of B02: 3 and 0.4 times its square root; NOT kept by 10 samples" in text
+    )
+    assert "promised max error of B12: 20 and 0.4 times its square root; kept" in text
+    figures = run("compare", "b.tif", "x.eoc", "--no-png", "--json", status=1).stdout
+    beyond = [band["beyond_promise"] for band in json.loads(figures)["bands"]]
+    assert beyond == [10, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_bounded_pair_keeps_the_samples_of_both_files():
+    run("compress", TEN_METRES, TWENTY_METRES, "pair.eoc", "--max-error", "B02=2,B11=6")
+    for label, original in (("10m", TEN_METRES), ("20m", TWENTY_METRES)):
+        text = run("compare", original, "pair.eoc", "--array", label, "--no-png").stdout
+        assert f"promised max error of {'B02: 2' if label == '10m' else 'B11: 6'}; kept" in text
+    assert "10m, 20m" in error_of("compare", TEN_METRES, "pair.eoc", "--no-png", status=1)
 
 
 def test_export_writes_a_cog(container):
