@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.errors import FormatError
+from eocodec.predictive_levels import Allowed, find_levels, nearest_level
 
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -28,6 +29,8 @@ _RANK_COST_FACTOR = 4.0
 _MAX_GRID = 1 << 30
 _FINE_CELLS = 1 << 14
 _FINEST_NEAR = 7
+# Levels that follow the bound pay where they are this share of those of one bound, or fewer.
+_FEWER_LEVELS = 0.9
 
 
 @dataclass(frozen=True)
@@ -143,16 +146,39 @@ def band_from_keys(keys: list[Int64Array], dtype: np.dtype[Any]) -> npt.NDArray[
 
 
 def analyse_band(
-    band: npt.NDArray[Any], valid: BoolArray | None, max_error: float
+    band: npt.NDArray[Any], valid: BoolArray | None, allowed: Allowed | None
 ) -> list[tuple[Plane, Int64Array]]:
-    """Return the planes of a band (H, W) and their values, for errors of at most `max_error`.
+    """Return the planes of a band (H, W) and their values, for errors that `allowed` allows.
 
-    Valid samples must be finite unless `max_error` is 0; values of invalid ones are arbitrary.
+    `allowed` returns the largest error for samples of the band, None keeps all exactly. With it, valid
+    samples must be finite; values of invalid ones are arbitrary.
     """
     exact = [analyse_plane(keys, valid) for keys in band_keys(band)]
+    used = band.ravel() if valid is None else band[valid]
+    if allowed is None or used.size == 0:
+        return exact
+    bounds = allowed(used)
+    max_error = float(bounds.min())
+    found = _uniform(band, used, max_error, exact)
+    if max_error < bounds.max() and band.dtype.itemsize < 8:
+        levels = find_levels(used, allowed)
+        plane = found[0][0]
+        if levels is not None and len(levels) < _FEWER_LEVELS * (plane.top / plane.step + 1):
+            keys = band_keys(levels[None])[0][0]
+            plane = Plane(int(keys[0]), len(levels) - 1, np.diff(keys))
+            return [(plane, nearest_level(band, levels).astype(np.int64))]
+    return found
+
+
+def _uniform(
+    band: npt.NDArray[Any],
+    used: npt.NDArray[Any],
+    max_error: float,
+    exact: list[tuple[Plane, Int64Array]],
+) -> list[tuple[Plane, Int64Array]]:
+    """Return the planes of a band, whose valid samples are `used`, for one bound of all samples."""
     if band.dtype.kind == "f":
-        found = _on_grid(band, valid, max_error, exact) if max_error > 0 else None
-        return found or exact
+        return (_on_grid(band, used, max_error, exact) if max_error > 0 else None) or exact
     plane, values = exact[-1]
     span = plane.top if plane.gaps is None else int(plane.gaps.sum())
     near = min(int(max_error), span)
@@ -168,14 +194,11 @@ def analyse_band(
 
 def _on_grid(
     band: npt.NDArray[Any],
-    valid: BoolArray | None,
+    used: npt.NDArray[Any],
     max_error: float,
     exact: list[tuple[Plane, Int64Array]],
 ) -> list[tuple[Plane, Int64Array]] | None:
     """Return the plane of a float band on a uniform grid, or None where its keys are as few."""
-    used = (band.ravel() if valid is None else band[valid]).astype(np.float64)
-    if used.size == 0:
-        return None
     low, high = float(used.min()), float(used.max())
     # Leaves room for rounding to the dtype and in start + step * n.
     error = max_error - 4 * float(np.spacing(band.dtype.type(max(abs(low), abs(high)))))

@@ -10,6 +10,7 @@ layer", is normative.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from eocodec.planes import (
     planes_per_band,
     restore_band,
 )
+from eocodec.predictive_levels import Allowed
 from eocodec.predictive_planes import PlaneDecoder, PlaneEncoder, walk
 from eocodec.predictive_side import PlaneSide, parse_plane, side_integers
 from eocodec.repeats import find_repeats, parse_repeats
@@ -85,7 +87,7 @@ def encode_predictive(
             values += [np.zeros(pixels.shape[1:], np.int64)] * per_band
             known += values[-per_band:]
             continue
-        found = analyse_band(pixels[band], valid, _max_error(bounds, band, pixels[band], valid))
+        found = analyse_band(pixels[band], valid, _allowed(bounds, band))
         planes += [plane for plane, _ in found]
         values += [value for _, value in found]
         if learned is not None:
@@ -137,15 +139,11 @@ def _top(planes: list[Plane | None], number: int) -> int:
     return 0 if plane is None else plane.top
 
 
-def _max_error(
-    bounds: ErrorBounds | None, band: int, pixels: npt.NDArray[Any], valid: BoolArray | None
-) -> float:
-    """Return the largest error that every valid sample of a band may have."""
-    if bounds is None or not bounds.bounded(band):
-        return 0.0
-    allowed = bounds.allowed_in(band, pixels)
-    used = allowed.ravel() if valid is None else allowed[valid]
-    return float(used.min()) if used.size else 0.0
+def _allowed(bounds: ErrorBounds | None, band: int) -> Allowed | None:
+    """Return the function that tells how far samples of a band may be off; None keeps them exactly."""
+    if bounds is None or bounds.exact or not bounds.bounded(band):
+        return None
+    return partial(bounds.allowed_in, band)
 
 
 def decode_predictive(

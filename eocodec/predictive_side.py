@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from eocodec.errors import FormatError
 from eocodec.integers import IntegerReader
@@ -27,7 +28,8 @@ from eocodec.interlace import (
 )
 from eocodec.planes import NARROW_TOP, Plane, checked_plane, key_bits
 
-OFFSET, RANKS, GRID, LEARNED = range(4)
+OFFSET, RANKS, GRID, LEARNED, SMOOTH_RANKS = range(5)
+_MAX_SMOOTH = 1 << 30
 # Context weights that can be sent: 0 to 8, then four an octave.
 SCALES = np.array(
     [*range(8), *((4 + part) << octave for octave in range(1, 29) for part in range(4))]
@@ -54,11 +56,13 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
     plane = side.plane
     if plane is None:
         return [side.index, LEARNED]
-    form = OFFSET if plane.gaps is None else RANKS
-    form = form if plane.grid is None else GRID
-    out = [side.index, form, plane.low, plane.top, plane.near]
-    if plane.gaps is not None:
-        out += [int(gap) - 1 for gap in plane.gaps]
+    form = OFFSET if plane.grid is None else GRID
+    gaps = np.zeros(0, np.int64) if plane.gaps is None else plane.gaps - 1
+    if gaps.size:
+        changes = np.diff(gaps, prepend=0)
+        smooth = np.abs(changes).max() < _MAX_SMOOTH and _bits(2 * changes) < _bits(2 * gaps)
+        form, gaps = (SMOOTH_RANKS, changes) if smooth else (RANKS, gaps)
+    out = [side.index, form, plane.low, plane.top, plane.near, *map(int, gaps)]
     for value in plane.grid or ():
         out += divmod(int.from_bytes(struct.pack("<d", value), "little"), 1 << 32)
     if not plane.top:
@@ -74,6 +78,10 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
         scales = parameters.scales if kind.scales else parameters.scales[:1]
         out += [int(np.searchsorted(SCALES, scale)) for scale in scales]
     return out
+
+
+def _bits(values: npt.NDArray[np.int64]) -> float:
+    return float(np.log2(np.abs(values) + 1.0).sum())
 
 
 def _pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
@@ -135,13 +143,16 @@ def parse_plane(
 
 def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane | None:
     """Return how values map to samples; None for a plane that the learned layers hold."""
-    form = side.take(OFFSET, LEARNED)
+    form = side.take(OFFSET, SMOOTH_RANKS)
     if form == LEARNED:
         return None
     low = side.take(0, (1 << 32) - 1)
     top = side.take(0, (1 << 32) - 1 if wide else NARROW_TOP)
     near = side.take(0, top)
-    gaps = np.array(side.take_many(top), np.int64) + 1 if form == RANKS else None
+    gaps = None
+    if form in (RANKS, SMOOTH_RANKS):
+        gaps = np.array(side.take_many(top), np.int64)
+        gaps = (np.cumsum(gaps) if form == SMOOTH_RANKS else gaps) + 1
     if form != GRID:
         plane = checked_plane(low, top, gaps, key_bits(dtype))
         return replace(plane, near=near)
