@@ -113,13 +113,12 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     total = total_samples(sources, options)
     with progress_bar(total, "compress", "sample") as progress:
         report = compress_geotiff(sources, target, options, progress)
-    size = target.size if destination == STDOUT else os.stat(destination).st_size
     source_size = sum(os.stat(path).st_size for path in sources if os.path.exists(path))
-    bits = 8 * size / report.pixels
+    size = report.size
     text = (
         f"{' + '.join(sources)} {human_size(source_size)} -> {destination} {human_size(size)}: "
         f"ratio {report.raw_bytes / size:.2f} to raw samples ({human_size(report.raw_bytes)}), "
-        f"{bits:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
+        f"{8 * size / report.pixels:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
     )
     if report.estimate is not None and given["target_rmse"]:
         text += f", RMSE about {report.estimate.rmse:.4g} DN"

@@ -11,29 +11,11 @@ import click
 STDOUT = "-"
 
 
-class Counted:
-    """Standard output as a binary stream that counts what goes through it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Write all of `data`."""
-        self._stream.write(data)
-        self.size += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Flush the stream."""
-        self._stream.flush()
-
-
-def binary_stdout() -> Counted:
+def binary_stdout() -> BinaryIO:
     """Return standard output for binary data, unless it is a terminal."""
     if sys.stdout.isatty():
         raise click.UsageError("will not write binary data to a terminal; redirect or use -o FILE")
-    return Counted(sys.stdout.buffer)
+    return sys.stdout.buffer
 
 
 def readable(source: str) -> str | BinaryIO:
@@ -42,8 +24,8 @@ def readable(source: str) -> str | BinaryIO:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise a usage error when `path` exists and must not be replaced."""
-    if path.exists() and not overwrite:
+    """Raise a usage error when `path` exists and must not be replaced, as a pipe or device may."""
+    if path.exists() and not (overwrite or path.is_fifo() or path.is_char_device()):
         raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
 
 

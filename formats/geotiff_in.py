@@ -77,6 +77,8 @@ class CompressReport:
 
     Attributes
     ----------
+    size : int
+        Bytes of the container.
     raw_bytes : int
         Size of the samples, uncompressed.
     bands, pixels : int
@@ -87,6 +89,7 @@ class CompressReport:
         What the search for a target found on its sample.
     """
 
+    size: int
     raw_bytes: int
     bands: int
     pixels: int
@@ -134,26 +137,25 @@ def compress_geotiff(
         parts = layout.parts(files)
         settings, estimate = _settings(parts, options)
         named = named_bounds([part.header for part in parts], options.max_error or {})
-        writer = stack.enter_context(
-            create(
-                destination,
-                arrays=[part.header for part in parts],
-                settings={
-                    part.header.name: _part_settings(part, settings, bounds)
-                    for part, bounds in zip(parts, named, strict=True)
-                },
-                threads=options.threads,
-                overwrite=options.overwrite,
-            )
-        )
-        for number, rows, columns in _order(parts, options.tile_size):
-            pixels = parts[number].read(rows, columns)
-            writer.write((rows, columns), pixels, number)
-            if progress is not None:
-                progress(pixels.size)
+        with create(
+            destination,
+            arrays=[part.header for part in parts],
+            settings={
+                part.header.name: _part_settings(part, settings, bounds)
+                for part, bounds in zip(parts, named, strict=True)
+            },
+            threads=options.threads,
+            overwrite=options.overwrite,
+        ) as writer:
+            for number, rows, columns in _order(parts, options.tile_size):
+                pixels = parts[number].read(rows, columns)
+                writer.write((rows, columns), pixels, number)
+                if progress is not None:
+                    progress(pixels.size)
         coded = [file.shape for file in files]
         samples = sum(math.prod(shape) for shape in coded)
         return CompressReport(
+            size=writer.size,
             raw_bytes=samples * files[0].dtype.itemsize,
             bands=sum(shape[0] for shape in coded),
             pixels=math.prod(coded[0][1:]),

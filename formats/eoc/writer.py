@@ -66,6 +66,11 @@ class Writer:
         """The headers of the arrays, codec and model set."""
         return tuple(track.header for track in self._tracks)
 
+    @property
+    def size(self) -> int:
+        """Bytes written so far; after `close`, those of the container."""
+        return self._at
+
     def add_array(self, header: ArrayHeader, settings: EncodeSettings | None = None) -> None:
         """Declare one more array; possible until the first window is written.
 

@@ -80,6 +80,26 @@ def test_standard_output_and_input_carry_a_container():
     assert "-: ok" in run("validate", "-", stdin=piped.stdout_bytes).stdout
 
 
+def test_a_named_pipe_is_written_to():
+    os.mkfifo("pipe")
+    with open("x.eoc", "wb") as copy, subprocess.Popen(["cat", "pipe"], stdout=copy) as reader:
+        text = run("compress", SAMPLE, "-o", "pipe", "--lossless").stdout
+        assert reader.wait(20) == 0
+    assert f"ratio {200 * 231 * 20 / Path('x.eoc').stat().st_size:.2f} " in text
+    assert "ok" in run("validate", "x.eoc").stdout
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "-"])
+def test_a_full_device_is_said_in_a_line(target):
+    code = "from eocodec.cli import main; main()"
+    command = [sys.executable, "-c", code, "compress", SAMPLE, "-o", target, "--lossless"]
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith("eocodec: error: cannot write")
+    assert "No space left on device" in result.stderr
+
+
 def test_existing_files_are_not_replaced_unasked(container):
     before = Path(container).read_bytes()
     message = error_of("compress", TEN_METRES, "-o", container, "--lossless")
