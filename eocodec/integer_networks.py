@@ -9,6 +9,7 @@ A result is scaled back by one float32 multiplication and a rounding, both exact
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,21 @@ from eocodec.errors import ModelError
 FloatArray = npt.NDArray[np.float32]
 
 EXACT_LIMIT = 2**24
+
+STREAM = 1023
+"""Largest integer of the residual stream of the restoring network."""
+FINER = 4
+"""Levels of that stream a level of what its 3x3 convolutions see."""
+INPUT_LEVELS, INPUT_LIMIT = 8, 127
+"""Latents enter the restoring network in eighths of a step, clamped to plus or minus 127 of them."""
+RESTORED_UNIT, RESTORED_LIMIT = 1 / 64, 4096
+"""What is added to them: in 64ths of a step, clamped to plus or minus 64 steps."""
+MEAN_LIMIT, SCALE_LIMIT = 32767, 96
+"""Limits of the integers of the two token networks."""
+LATENT_BITS, WEIGHT_BITS, COEFFICIENT_BITS = 10, 13, 12
+"""Fractional bits of latents, weights of the linear map and coefficients, in network units."""
+LATENT_LIMIT_BITS = 35
+"""Fixed-point latents are clamped to 2**35."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,16 @@ class IntegerConv:
     multiplier: FloatArray
     low: int
     high: int
+
+    @cached_property
+    def _matrix(self) -> FloatArray:
+        """Weights (outputs, taps * inputs)."""
+        taps = self.weight.transpose(0, 2, 3, 1).astype(np.float32)
+        return taps.reshape(len(taps), -1)
+
+    @cached_property
+    def _offset(self) -> FloatArray:
+        return self.bias.astype(np.float32)[:, None]
 
     def worst_sum(self, input_limit: int) -> int:
         """Largest magnitude that a partial sum can take for inputs up to ``input_limit``."""
@@ -62,17 +88,20 @@ class IntegerConv:
         """Apply to integers (inputs, h, w) carried in float32; the same for the result."""
         outputs, inputs, kernel, _ = self.weight.shape
         _, height, width = x.shape
-        matrix = self.weight.astype(np.float32)
         if kernel == 1:
-            total = matrix.reshape(outputs, inputs) @ x.reshape(inputs, -1)
+            total = self._matrix @ x.reshape(inputs, -1)
         else:
-            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-            shifted = [
-                padded[:, dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)
-            ]
-            columns = np.stack(shifted, axis=1).reshape(inputs * 9, -1)
-            total = matrix.reshape(outputs, inputs * 9) @ columns
-        total += self.bias.astype(np.float32)[:, None]
+            # In rows of width + 2, a shift of the image is a shift of the flat array.
+            row = width + 2
+            padded = np.zeros((inputs, (height + 2) * row + 2), np.float32)
+            padded[:, :-2].reshape(inputs, height + 2, row)[:, 1:-1, 1:-1] = x
+            columns = np.empty((9, inputs, height * row), np.float32)
+            for tap, column in enumerate(columns):
+                start = tap // 3 * row + tap % 3
+                column[:] = padded[:, start : start + height * row]
+            total = self._matrix @ columns.reshape(9 * inputs, -1)
+            total = total.reshape(outputs, height, row)[:, :, :width].reshape(outputs, -1)
+        total += self._offset
         total *= self.multiplier[:, None]
         np.rint(total, out=total)
         np.clip(total, self.low, self.high, out=total)
@@ -88,13 +117,13 @@ def pixel_shuffle2(x: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class ScaleNetwork:
-    """Token indices -> predicted log-scale of every latent, in integers.
+class TokenNetwork:
+    """Token indices -> one plane a latent: its mean or its log-scale, in integers.
 
     Attributes
     ----------
-    embedding : int16 array (stages, codes, width)
-        What each code adds to the first layer's sum (its bias is in stage 0).
+    embedding : int16 array (stages, codes + 1, width)
+        What each code adds to the first layer's sum (its bias is in stage 0); the last row is zero.
     spatial, expand, project : IntegerConv
         3x3 at token resolution; 1x1 before the pixel shuffle; 1x1 at latent resolution.
     """
@@ -109,15 +138,17 @@ class ScaleNetwork:
         limit = self.expand.check(self.spatial.check(255))
         self.project.check(limit)
 
-    def __call__(self, indices: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Indices (stages, h, w) -> log-scales (latents, 2h, 2w) in units of log2(3)/12."""
+    def __call__(self, indices: npt.NDArray[np.int32]) -> FloatArray:
+        """Indices of the first stages (k, h, w) -> integers (latents, 2h, 2w) carried in float32.
+
+        An index one past the codebook adds nothing.
+        """
         total = sum(
             table[index].astype(np.int32)
-            for table, index in zip(self.embedding, indices, strict=True)
+            for table, index in zip(self.embedding, indices, strict=False)
         )
         x = np.clip(np.moveaxis(np.asarray(total), -1, 0), 0, 255).astype(np.float32)
-        x = pixel_shuffle2(self.expand(self.spatial(x)))
-        return self.project(x).astype(np.int32)
+        return self.project(pixel_shuffle2(self.expand(self.spatial(x))))
 
 
 @dataclass(frozen=True)
@@ -147,3 +178,85 @@ class ContextNetwork:
         clipped = np.clip(log_scale, -self.scale_limit, self.scale_limit)
         x = np.concatenate([magnitude, clipped]).astype(np.float32)
         return clipped + self.leave(self.spatial(self.enter(x))).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class RestoringBlock:
+    """``clip(x + mix(spatial(x)), 0, STREAM)``: a residual block of :class:`RestoringNetwork`.
+
+    The residual stream has four more levels a unit than the input of ``spatial``.
+    """
+
+    spatial: IntegerConv
+    mix: IntegerConv
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Apply to integers (width, h, w) from 0 to STREAM."""
+        out = self.mix(self.spatial(np.rint(x * np.float32(1 / FINER))))
+        out += x
+        np.clip(out, 0, STREAM, out=out)
+        return out
+
+
+@dataclass(frozen=True)
+class RestoringNetwork:
+    """What quantisation took from the latents, from what it left: the branch of the synthesis.
+
+    Input and output are latents in steps of the quantiser: integers in units of 1 / ``INPUT_LEVELS`` and of
+    ``RESTORED_UNIT``.
+    """
+
+    enter: IntegerConv
+    blocks: tuple[RestoringBlock, ...]
+    leave: IntegerConv
+
+    def check(self) -> None:
+        """Prove exactness of every layer (raises ModelError)."""
+        stream = self.enter.check(INPUT_LIMIT)
+        for block in self.blocks:
+            block.mix.check(block.spatial.check(STREAM // FINER + 1))
+        self.leave.check(stream)
+
+    def __call__(self, units: FloatArray) -> FloatArray:
+        """Latents (L, h, w) in steps -> what to add to them, in steps."""
+        x = np.rint(units * np.float32(INPUT_LEVELS))
+        np.clip(x, -INPUT_LIMIT, INPUT_LIMIT, out=x)
+        x = self.enter(x)
+        for block in self.blocks:
+            x = block(x)
+        x = self.leave(x)
+        x *= np.float32(RESTORED_UNIT)
+        return x
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """Latents -> coefficients: a matrix of integers times fixed-point latents, exact in float64.
+
+    Attributes
+    ----------
+    weight : int16 array (samples, latents)
+        In units of 2**-WEIGHT_BITS.
+    """
+
+    weight: npt.NDArray[np.int16]
+
+    def check(self) -> None:
+        """Prove exactness (raises ModelError)."""
+        worst = int(np.abs(self.weight.astype(np.int64)).sum(axis=1).max()) << LATENT_LIMIT_BITS
+        if worst >= 2**53:
+            raise ModelError(f"the linear map may reach {worst} >= 2**53")
+
+    @cached_property
+    def _matrix(self) -> npt.NDArray[np.float64]:
+        return self.weight.astype(np.float64)
+
+    def __call__(self, latents: FloatArray) -> npt.NDArray[np.float64]:
+        """Latents (L, h, w) in network units -> coefficients (samples, h, w) in units of 2**-COEFFICIENT_BITS."""
+        fixed = np.rint(latents.astype(np.float64) * 2.0**LATENT_BITS)
+        limit = 2.0**LATENT_LIMIT_BITS
+        np.clip(fixed, -limit, limit, out=fixed)
+        total = self._matrix @ fixed.reshape(len(latents), -1)
+        total *= 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
+        np.rint(total, out=total)
+        return total.reshape(-1, *latents.shape[1:])

@@ -1,4 +1,4 @@
-"""A trained model as the codec uses it: float transforms, integer context networks, learned tables.
+"""A trained model as the codec uses it: integer networks and learned tables, and what only the encoder needs.
 
 The weights are one safetensors file; a model's id is the SHA-256 of that file.
 """
@@ -8,32 +8,38 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from eocodec.codec_models import ModelCard, find_card
 from eocodec.errors import ModelError
-from eocodec.integer_networks import ContextNetwork, IntegerConv, ScaleNetwork
-from eocodec.networks import RVQVAE, NetworkConfig
+from eocodec.integer_networks import (
+    MEAN_LIMIT,
+    RESTORED_LIMIT,
+    SCALE_LIMIT,
+    STREAM,
+    ContextNetwork,
+    IntegerConv,
+    LinearMap,
+    RestoringBlock,
+    RestoringNetwork,
+    TokenNetwork,
+)
+from eocodec.network_config import NetworkConfig
 from eocodec.refinement import StageTables
 from eocodec.smooth import SmoothLatents
 from eocodec.tokens import TokenTables
 
+if TYPE_CHECKING:
+    from eocodec.encoder import Encoder
+
 FloatArray = npt.NDArray[np.float32]
-
-FLOAT_PARTS = ("analysis.", "synthesis.", "token_encoder.", "mean.", "quantizer.codebooks")
-
-GUARDED_TOKENS = 256
-"""Up to so many tokens it is made sure that every stage brings the prediction closer."""
-TOKEN_CANDIDATES = 8
-"""Nearest codes that are tried where the nearest alone does not help."""
+IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,118 +50,107 @@ class Model:
     ----------
     card : ModelCard
         Name, id and what the model is for.
-    networks : RVQVAE
-        The float transforms, in evaluation mode, on the CPU.
-    scale, context : ScaleNetwork, ContextNetwork
-        Integer networks that choose the tables.
+    config : NetworkConfig
+    mean_network, scale_network : TokenNetwork
+        Tokens to the mean and the log-scale of the latents.
+    mean_unit : float32 array (latents,)
+        Units of the integers of ``mean_network``, in network units.
+    context : ContextNetwork
+        What a stage tells about the scales of the next.
+    restoring : RestoringNetwork
+    linear : LinearMap
+        Latents to coefficients.
     tokens : TokenTables
     smooth : SmoothLatents
         Prediction within the first refinement stage.
     stages : tuple of StageTables
         One a refinement stage.
+    codebooks : float32 array (token stages, codes, D)
+        What the encoder compares token vectors with.
+    encoder_tensors : dict of str to ndarray
+        Weights of the networks that only the encoder runs.
     """
 
     card: ModelCard
-    networks: RVQVAE
-    scale: ScaleNetwork
+    config: NetworkConfig
+    mean_network: TokenNetwork
+    mean_unit: FloatArray
+    scale_network: TokenNetwork
     context: ContextNetwork
+    restoring: RestoringNetwork
+    linear: LinearMap
     tokens: TokenTables
     smooth: SmoothLatents
     stages: tuple[StageTables, ...]
+    codebooks: FloatArray
+    encoder_tensors: dict[str, npt.NDArray[Any]]
 
     @property
     def layers(self) -> int:
         """Number of layers: token stages plus refinement stages."""
-        return self.networks.config.token_stages + len(self.stages)
+        return self.config.token_stages + len(self.stages)
 
-    def analyse(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Coefficients (samples, h, w) in network units -> latents (L, h, w), token vectors (D, h/2, w/2)."""
-        with (
-            torch.inference_mode(),
-            torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()),
-        ):
-            latents = self.networks.analysis(torch.from_numpy(coefficients)[None])
-            vectors = self.networks.token_encoder(latents)
-        return latents[0].numpy(), vectors[0].numpy()
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder's networks.
 
-    def token_indices(
-        self, vectors: FloatArray, latents: FloatArray | None = None
-    ) -> npt.NDArray[np.int32]:
-        """Token vectors (D, h, w) -> indices (stages, h, w), the nearest code of every stage.
-
-        With the latents (L, 2h, 2w), a stage whose nearest codes would not bring the predicted latents closer
-        takes, place by place, the best of its nearest codes instead; of many tokens, the nearest always do.
+        Raises
+        ------
+        ModelError
+            torch is not installed, or the weights are incomplete.
         """
-        depth, height, width = vectors.shape
-        left = vectors.reshape(depth, -1).T.copy()
-        indices = np.zeros((0, height, width), np.int32)
-        error = np.inf
-        guarded = latents if height * width <= GUARDED_TOKENS else None
-        for codebook in self.networks.quantizer.codebooks.numpy():
-            distance = (codebook**2).sum(axis=1) - 2 * left @ codebook.T
-            nearest = distance.argmin(axis=1)
-            stage = nearest.reshape(1, height, width).astype(np.int32)
-            if guarded is not None:
-                closer = self._cell_errors(np.concatenate([indices, stage]), guarded).sum()
-                if closer >= error:
-                    candidates = np.argsort(distance, axis=1)[:, :TOKEN_CANDIDATES].T
-                    stage, closer = self._best_codes(candidates, indices, guarded)
-                error = closer
-            left -= codebook[stage.ravel()]
-            indices = np.concatenate([indices, stage])
-        return indices
+        try:
+            from eocodec.encoder import Encoder
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ModelError(
+                "encoding with a learned model needs torch: pip install 'eocodec[torch]' "
+                "(decoding and lossless coding do not)"
+            ) from error
+        try:
+            return Encoder(self.config, self.encoder_tensors)
+        except (KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"weights of model {self.card.name} are incomplete: {error}"
+            ) from error
 
-    def _cell_errors(
-        self, indices: npt.NDArray[np.int32], latents: FloatArray
-    ) -> npt.NDArray[np.float64]:
-        """Squared error of the predicted latents over the four latent positions of each token (h, w)."""
-        _, height, width = indices.shape
-        squares = np.square(latents - self.mean(indices)).sum(axis=0, dtype=np.float64)
-        out: npt.NDArray[np.float64] = squares.reshape(height, 2, width, 2).sum(axis=(1, 3))
-        return out
+    def mean(self, indices: IntArray) -> FloatArray:
+        """Indices of the first stages (k, h, w) -> predicted latents (L, 2h, 2w) in network units."""
+        return self.mean_network(indices) * self.mean_unit[:, None, None]
 
-    def _best_codes(
-        self,
-        candidates: npt.NDArray[np.intp],
-        before: npt.NDArray[np.int32],
-        latents: FloatArray,
-    ) -> tuple[npt.NDArray[np.int32], float]:
-        """Choose among candidate codes (K, h w) of a stage after ``before`` by the error of the latents."""
-        shape = (len(candidates), 1, *before.shape[1:])
-        stages = candidates.astype(np.int32).reshape(shape)
-        errors = [self._cell_errors(np.concatenate([before, stage]), latents) for stage in stages]
-        mixed = np.take_along_axis(stages[:, 0], np.argmin(errors, axis=0)[None], axis=0)
-        errors.append(self._cell_errors(np.concatenate([before, mixed]), latents))
-        totals = [float(e.sum()) for e in errors]
-        best = int(np.argmin(totals))
-        return [*stages, mixed][best], totals[best]
+    def scale(self, indices: IntArray) -> IntArray:
+        """Indices (stages, h, w) -> log-scales (L, 2h, 2w) in units of log2(3) / 12."""
+        return self.scale_network(indices).astype(np.int32)
 
-    def mean(self, indices: npt.NDArray[np.int32]) -> FloatArray:
-        """Indices of the first stages (k, h, w) -> predicted latents (L, 2h, 2w)."""
-        with torch.inference_mode():
-            vectors: Any = 0
-            for codebook, index in zip(self.networks.quantizer.codebooks, indices, strict=False):
-                vectors = vectors + codebook[torch.from_numpy(index.astype(np.int64))]
-            return self.networks.mean(vectors.movedim(-1, 0)[None])[0].numpy()  # type: ignore[no-any-return]
+    def synthesise(self, latents: FloatArray, step: float | None) -> npt.NDArray[np.float64]:
+        """Latents (L, h, w) in network units -> coefficients (samples, h, w) in units of 2**-COEFFICIENT_BITS.
 
-    def synthesise(self, latents: FloatArray, step: float | None) -> FloatArray:
-        """Latents (L, h, w), with the step they were quantised with -> coefficients (samples, h, w)."""
-        with torch.inference_mode():
-            size = None if step is None else torch.full((1, 1, 1, 1), step)
-            out: Tensor = self.networks.synthesis(torch.from_numpy(latents)[None], size)
-        return out[0].numpy()
+        ``step`` is what they were quantised with; None where there are only tokens.
+        """
+        if step is not None:
+            restored = self.restoring(latents * np.float32(1 / step))
+            restored *= np.float32(step)
+            latents = latents + restored
+        return self.linear(latents)
 
+    def check(self) -> None:
+        """Prove every integer network exact from its weights.
 
-@lru_cache(maxsize=1)
-def _fast_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 natively: then the encoder's branches use it."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def _integer_conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:
-    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-    return IntegerConv(weight, bias, tensors[f"{name}.multiplier"], low, high)
+        Raises
+        ------
+        ModelError
+            A partial sum could leave the range in which sums are exact.
+        """
+        networks = (
+            self.mean_network,
+            self.scale_network,
+            self.context,
+            self.restoring,
+            self.linear,
+        )
+        for network in networks:
+            network.check()
 
 
 def load_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
@@ -174,6 +169,34 @@ def load_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]
         raise ModelError(f"cannot read model weights {path}: {error}") from error
 
 
+def _conv(tensors: dict[str, Any], name: str, low: int, high: int) -> IntegerConv:
+    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+    return IntegerConv(weight, bias, tensors[f"{name}.multiplier"], low, high)
+
+
+def _token_network(tensors: dict[str, Any], name: str, limit: int) -> TokenNetwork:
+    return TokenNetwork(
+        np.pad(tensors[f"{name}.embedding"], ((0, 0), (0, 1), (0, 0))),
+        _conv(tensors, f"{name}.spatial", 0, 255),
+        _conv(tensors, f"{name}.expand", 0, 255),
+        _conv(tensors, f"{name}.project", -limit, limit),
+    )
+
+
+def _restoring_network(tensors: dict[str, Any], blocks: int) -> RestoringNetwork:
+    return RestoringNetwork(
+        _conv(tensors, "restoring.enter", 0, STREAM),
+        tuple(
+            RestoringBlock(
+                _conv(tensors, f"restoring.{number}.spatial", 0, 255),
+                _conv(tensors, f"restoring.{number}.mix", -STREAM, STREAM),
+            )
+            for number in range(blocks)
+        ),
+        _conv(tensors, "restoring.leave", -RESTORED_LIMIT, RESTORED_LIMIT),
+    )
+
+
 def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, Any]) -> Model:
     """Assemble a model from what :func:`load_weights` gave; proves its integer networks exact.
 
@@ -183,41 +206,38 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
         A tensor is missing or an integer network could leave the exact range.
     """
     try:
-        networks = RVQVAE(NetworkConfig(**json.loads(metadata["network"])))
-        state = networks.state_dict()
-        for name in state:
-            if name.startswith(FLOAT_PARTS):
-                state[name] = torch.from_numpy(tensors[name].astype(np.float32))
-        networks.load_state_dict(state)
-        scale = ScaleNetwork(
-            tensors["scale.embedding"],
-            _integer_conv(tensors, "scale.spatial", 0, 255),
-            _integer_conv(tensors, "scale.expand", 0, 255),
-            _integer_conv(tensors, "scale.project", -96, 96),
-        )
-        context = ContextNetwork(
-            _integer_conv(tensors, "context.enter", 0, 255),
-            _integer_conv(tensors, "context.spatial", 0, 255),
-            _integer_conv(tensors, "context.leave", -48, 48),
-        )
-        tokens = TokenTables(tensors["tokens.counts"], tensors["tokens.cluster"])
-        smooth = SmoothLatents(
-            tensors["smooth.channels"], tensors["smooth.weight"], tensors["smooth.offset"]
-        )
+        config = NetworkConfig(**json.loads(metadata["network"]))
         first = json.loads(metadata["first_class"])
-        stages = tuple(
-            StageTables(counts, points, first)
-            for counts, points in zip(
-                tensors["tables.counts"], tensors["tables.points"], strict=True
-            )
+        model = Model(
+            card,
+            config,
+            _token_network(tensors, "mean", MEAN_LIMIT),
+            tensors["mean.unit"],
+            _token_network(tensors, "scale", SCALE_LIMIT),
+            ContextNetwork(
+                _conv(tensors, "context.enter", 0, 255),
+                _conv(tensors, "context.spatial", 0, 255),
+                _conv(tensors, "context.leave", -48, 48),
+            ),
+            _restoring_network(tensors, config.blocks),
+            LinearMap(tensors["linear.weight"]),
+            TokenTables(tensors["tokens.counts"], tensors["tokens.cluster"]),
+            SmoothLatents(
+                tensors["smooth.channels"], tensors["smooth.weight"], tensors["smooth.offset"]
+            ),
+            tuple(
+                StageTables(counts, points, first)
+                for counts, points in zip(
+                    tensors["tables.counts"], tensors["tables.points"], strict=True
+                )
+            ),
+            tensors["codebooks"],
+            {k: v for k, v in tensors.items() if k.startswith(("analysis.", "token_encoder."))},
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"weights of model {card.name} are incomplete: {error}") from error
-    scale.check()
-    context.check()
-    for parameter in networks.parameters():
-        parameter.requires_grad_(False)
-    return Model(card, networks.eval(), scale, context, tokens, smooth, stages)
+    model.check()
+    return model
 
 
 @lru_cache(maxsize=4)

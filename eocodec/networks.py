@@ -18,40 +18,16 @@ Tensors are [B, C, h, w] float32; ``step`` is [B, 1, 1, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from eocodec.network_config import NetworkConfig
 
 SMALLEST_LEVEL = 0.05
 """Coefficients of a lower root mean square, in network units, are not raised to that of the others."""
 RESTORE_CLAMP = 16.0
 """Latents enter the restoring branch in units of the step, clamped to plus or minus this."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Sizes of the networks.
-
-    ``unit`` is the size in DN of one network unit; ``blocks`` are residual blocks a side.
-    """
-
-    bands: int = 10
-    block: int = 8
-    latents: int = 384
-    width: int = 160
-    blocks: int = 4
-    token_dim: int = 64
-    token_width: int = 128
-    token_stages: int = 2
-    codebook_size: int = 256
-    unit: float = 256.0
-
-    @property
-    def samples(self) -> int:
-        """Samples of a block over all bands: the channels that enter and leave the networks."""
-        return self.bands * self.block**2
 
 
 def conv(inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1) -> nn.Conv2d:
@@ -95,6 +71,16 @@ def branch(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
         *(ResidualBlock(width) for _ in range(blocks)),
         zero_conv(width, outputs),
     )
+
+
+def branch_layers(
+    network: nn.Sequential,
+) -> tuple[nn.Conv2d, list[ResidualBlock], nn.Conv2d]:
+    """First convolution, residual blocks and last convolution of what :func:`branch` built."""
+    enter, _, *blocks, leave = network
+    assert isinstance(enter, nn.Conv2d)
+    assert isinstance(leave, nn.Conv2d)
+    return enter, [block for block in blocks if isinstance(block, ResidualBlock)], leave
 
 
 class Analysis(nn.Module):

@@ -47,10 +47,15 @@ def stage_step(stage: int) -> float:
     return float(RATIO) ** (1 - stage)
 
 
+def raw_class_of(relative_scale: IntArray) -> IntArray:
+    """Context class of relative log-scales, also beyond 0 to CLASSES - 1."""
+    raw: IntArray = (relative_scale - CLASS_ZERO) // CLASS_WIDTH
+    return raw
+
+
 def class_of(relative_scale: IntArray) -> npt.NDArray[np.uint8]:
     """Context class of relative log-scales."""
-    raw = (relative_scale - CLASS_ZERO) // CLASS_WIDTH
-    return np.clip(raw, 0, CLASSES - 1).astype(np.uint8)
+    return np.clip(raw_class_of(relative_scale), 0, CLASSES - 1).astype(np.uint8)
 
 
 def state_of(integers: IntArray) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def to_dtype(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def to_dtype(values: npt.NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Return values in a dtype: rounded to the nearest and clipped to its range where that is an integer."""
     if dtype.kind == "f":
         return values.astype(dtype)

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.codec_models import find_card
-from eocodec.cores import single_core_in_workers
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, InputError
-from eocodec.first_stage import decode_first_stage, encode_first_stage
+from eocodec.first_stage import STEP, decode_first_stage, encode_first_stage
+from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.mask import fill_holes
 from eocodec.model import Model, load_model
-from eocodec.refinement import Runs, class_of, stage_scale, stage_step
-from eocodec.rounding import to_dtype
+from eocodec.offsets import choose_offsets, decode_offsets, encode_offsets, shift_scales
+from eocodec.refinement import Runs, StageTables, class_of, stage_scale, stage_step
 from eocodec.spectral import SpectralTransform
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ LAMBDA = 0.15
 """Weight of a bit against squared steps in the choice of symbols."""
 NOISE = 0.35
 """Error of a coefficient in steps, as far as the choice of spectral bases is concerned."""
+TOKEN_WEIGHT = 0.3
+"""Squared distance of token vectors that a bit is worth."""
+CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
+"""Tried one after another while the tokens take more than ``CALM_TOKEN_SHARE`` of the bytes."""
+CALM_TOKEN_SHARE = 0.07
 MAX_STEPS = 1e6
 """Samples further than this many network units from zero go to the lossless mode."""
 
@@ -109,7 +114,6 @@ def encode_rvq(
     InputError
         The settings ask for layers or a step scale that do not exist.
     """
-    single_core_in_workers()
     model = load_model(settings.model)
     layers = model.card.default_layers if settings.layers is None else settings.layers
     if not 1 <= layers <= model.layers:
@@ -123,14 +127,46 @@ def encode_rvq(
     if invalid is not None:
         filled = fill_holes(filled, invalid)
     filled = _extend(filled)
-    config = model.networks.config
+    config = model.config
     unit = config.unit * step_scale
     finest = stage_step(max(layers - config.token_stages - 1, 0))
     spectral, coefficients = SpectralTransform.fit(filled, unit / MEAN_PARTS, NOISE * finest * unit)
     missing = config.bands - len(pixels)
     padded = np.pad(coefficients, ((0, 0), (0, missing), (0, 0), (0, 0))) / np.float32(unit)
-    latents, vectors = model.analyse(padded.reshape(-1, *padded.shape[2:]))
-    indices = model.token_indices(vectors, latents)
+    latents, vectors = model.encoder(padded.reshape(-1, *padded.shape[2:]))
+    coded = _encode_latents(model, spectral, latents, vectors, TOKEN_WEIGHT, layers)
+    for weight in CALM_TOKEN_WEIGHTS:
+        if coded.token_share <= CALM_TOKEN_SHARE:
+            break
+        calmer = _encode_latents(model, spectral, latents, vectors, weight, layers)
+        if calmer.cost > coded.cost:
+            break
+        coded = calmer
+    side = SideInformation(model.card.id[:16], step_scale).to_bytes()
+    return [side + coded.bodies[0], *coded.bodies[1:]]
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """Bodies of the layers and their cost in bits, the error that is left included.
+
+    ``token_share`` is the share of tokens in the bytes; 0 where there are no layers after them.
+    """
+
+    bodies: list[bytes]
+    cost: float
+    token_share: float
+
+
+def _encode_latents(
+    model: Model,
+    spectral: SpectralTransform,
+    latents: FloatArray,
+    vectors: FloatArray,
+    weight: float,
+    layers: int,
+) -> _Coded:
+    indices = model.tokens.quantise(np.moveaxis(vectors, 0, -1), model.codebooks, weight)
     bodies = []
     for stage, index in enumerate(indices[:layers]):
         coder = SymbolEncoder()
@@ -138,37 +174,51 @@ def encode_rvq(
             spectral.encode(coder)
         model.tokens.encode(coder, stage, index, indices[stage - 1] if stage else None)
         bodies.append(coder.finish())
-    bodies[0] = SideInformation(model.card.id[:16], step_scale).to_bytes() + bodies[0]
-    if layers > len(indices):
-        bodies += _encode_refinement(model, latents, indices, layers - len(indices))
-    return bodies
-
-
-def _encode_refinement(
-    model: Model, latents: FloatArray, indices: npt.NDArray[np.int32], stages: int
-) -> list[bytes]:
+    if layers <= len(bodies):
+        return _Coded(bodies, 0.0, 0.0)
     residual = latents - model.mean(indices)
+    refinement, error = encode_refinement(model, residual, indices, layers - len(indices))
+    tokens, total = sum(map(len, bodies)), sum(map(len, bodies + refinement))
+    return _Coded(bodies + refinement, 8 * total + error / LAMBDA, tokens / total)
+
+
+def encode_refinement(
+    model: Model, residual: FloatArray, indices: npt.NDArray[np.int32], stages: int
+) -> tuple[list[bytes], float]:
+    """Bodies of the refinement layers, and the squared error of the latents in steps of the last."""
     log_scale = model.smooth.lower(model.scale(indices))
+    tables, smooth = model.stages[0], model.smooth
+    relative, previous = stage_scale(log_scale, 0), np.zeros_like(log_scale)
+    units = smooth.unpredicted(residual) / STEP
+    offsets = choose_offsets(tables, relative, previous, units, LAMBDA)
     coder = SymbolEncoder()
-    first = encode_first_stage(model.stages[0], model.smooth, residual, log_scale, LAMBDA, coder)
+    encode_offsets(coder, offsets)
+    shifted = shift_scales(log_scale, offsets)
+    first = encode_first_stage(tables, smooth, residual, shifted, LAMBDA, coder)
     bodies = [coder.finish()]
     left = (residual - first.prediction).ravel()
-    integers = first.integers.ravel()
+    integers, units = first.integers, left / STEP
+    values = first.values.ravel() / STEP
     for stage, tables in enumerate(model.stages[1:stages], 1):
-        runs = _runs(model, stage, integers, log_scale)
-        integers = tables.quantise(left * np.float32(1 / stage_step(stage)), runs, LAMBDA)
+        units = left * np.float32(1 / stage_step(stage))
+        relative = model.context(integers, stage_scale(log_scale, stage))
+        grid = units.reshape(integers.shape)
+        offsets = choose_offsets(tables, relative, integers, grid, LAMBDA)
+        runs = _runs(tables, shift_scales(relative, offsets), integers)
+        integers = tables.quantise(units, runs, LAMBDA).reshape(integers.shape)
         coder = SymbolEncoder()
-        tables.encode(coder, integers, runs)
+        encode_offsets(coder, offsets)
+        tables.encode(coder, integers.ravel(), runs)
         bodies.append(coder.finish())
-    return bodies
+        values = tables.reconstruct(integers.ravel(), runs)
+    return bodies, float(np.square(units - values).sum(dtype=np.float64))
 
 
 def _runs(
-    model: Model, stage: int, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
+    tables: StageTables, relative: npt.NDArray[np.int32], integers: npt.NDArray[np.int32]
 ) -> Runs:
-    """Sort the latents of a stage after the first by their tables; ``integers`` are flat, ``log_scale`` (L, h, w)."""
-    relative = model.context(integers.reshape(log_scale.shape), stage_scale(log_scale, stage))
-    return Runs.sort(class_of(relative).ravel(), integers, model.stages[stage].first_class)
+    """Sort the latents of a stage by their tables; relative log-scales and integers before it (L, h, w)."""
+    return Runs.sort(class_of(relative).ravel(), integers.ravel(), tables.first_class)
 
 
 def decode_rvq(
@@ -183,11 +233,10 @@ def decode_rvq(
     ModelError
         The model they name is not installed.
     """
-    single_core_in_workers()
     bands, height, width = shape
     side, first = SideInformation.parse(memoryview(bodies[0]))
     model = load_model(side.model)
-    config = model.networks.config
+    config = model.config
     if bands > config.bands or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
     grid = (-(-height // BLOCK), -(-width // BLOCK))
@@ -203,28 +252,33 @@ def decode_rvq(
     step = None
     if len(bodies) > config.token_stages:
         refinement = bodies[config.token_stages :]
-        residual = _decode_refinement(model, np.stack(indices), refinement)
+        residual = decode_refinement(model, np.stack(indices), refinement)
         if residual.any():
             step = stage_step(len(refinement) - 1)
             latents = latents + residual
     coefficients = model.synthesise(latents, step)
-    coefficients *= np.float32(unit)
     planes = coefficients.reshape(-1, config.bands, *coefficients.shape[1:])[:, :bands]
-    return to_dtype(spectral.inverse(planes)[:, :height, :width], dtype)
+    pixels = spectral.inverse(planes, unit * 2.0**-COEFFICIENT_BITS, dtype)
+    return np.ascontiguousarray(pixels[:, :height, :width])
 
 
-def _decode_refinement(
+def decode_refinement(
     model: Model, indices: npt.NDArray[np.int32], bodies: Sequence[bytes | memoryview]
 ) -> FloatArray:
     """Residual latents (L, h, w) in network units."""
     log_scale = model.smooth.lower(model.scale(indices))
-    first = decode_first_stage(model.stages[0], model.smooth, log_scale, SymbolDecoder(bodies[0]))
+    coder = SymbolDecoder(bodies[0])
+    shifted = shift_scales(log_scale, decode_offsets(coder, len(log_scale)))
+    first = decode_first_stage(model.stages[0], model.smooth, shifted, coder)
     if len(bodies) == 1:
         return first.prediction + first.values
-    integers = first.integers.ravel()
+    integers = first.integers
     for stage, body in enumerate(bodies[1:], 1):
         tables = model.stages[stage]
-        runs = _runs(model, stage, integers, log_scale)
-        integers = tables.decode(SymbolDecoder(body), runs)
-    values = tables.reconstruct(integers, runs) * np.float32(stage_step(stage))
+        coder = SymbolDecoder(body)
+        relative = model.context(integers, stage_scale(log_scale, stage))
+        relative = shift_scales(relative, decode_offsets(coder, len(log_scale)))
+        runs = _runs(tables, relative, integers)
+        integers = tables.decode(coder, runs).reshape(log_scale.shape)
+    values = tables.reconstruct(integers.ravel(), runs) * np.float32(stage_step(stage))
     return first.prediction + values.reshape(log_scale.shape)

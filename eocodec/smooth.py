@@ -102,6 +102,15 @@ class SmoothLatents:
         out: FloatArray = self.weight[number][:, None] * neighbour_mean(decoded, where)
         return out
 
+    def unpredicted(self, residual: FloatArray) -> FloatArray:
+        """What prediction from neighbours that nothing was lost of leaves of latents (L, h, w)."""
+        out = residual.copy()
+        _, height, width = residual.shape
+        for number, where in enumerate(passes(height, width)):
+            place = (self.channels[:, None], where.rows, where.columns)
+            out[place] -= self.predict(residual[self.channels], number, where)
+        return out
+
     def lower(self, log_scale: IntArray) -> IntArray:
         """Lower the log-scales (L, h, w) of the smooth latents by what their prediction explains.
 

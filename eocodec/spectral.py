@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError
+from eocodec.rounding import to_dtype
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -36,16 +38,15 @@ LENGTH_COUNTS = (
 """Counts of the number of binary digits (0 to 8) of |k|: for the first group coded, for the others."""
 
 
-def _cosine_basis() -> FloatArray:
+def _cosine_basis() -> DoubleArray:
     """Orthonormal DCT-II of eight samples, (frequency, sample)."""
     frequency = np.arange(BLOCK)[:, None]
     basis = np.cos(np.pi * (np.arange(BLOCK) + 0.5) * frequency / BLOCK) * np.sqrt(2 / BLOCK)
     basis[0] /= np.sqrt(2)
-    out: FloatArray = basis.astype(np.float32)
-    return out
+    return np.asarray(basis)
 
 
-_COSINE = _cosine_basis()
+_COSINE = _cosine_basis().astype(np.float32)
 _ROWS, _COLUMNS = np.mgrid[:BLOCK, :BLOCK]
 GROUP_OF = np.maximum(_ROWS, _COLUMNS).ravel()
 """Group of each of the 64 frequencies, counted row by row."""
@@ -61,14 +62,13 @@ def block_transform(planes: FloatArray) -> FloatArray:
     return ordered.reshape(BLOCK * BLOCK, count, height // BLOCK, width // BLOCK)
 
 
-def inverse_block_transform(coefficients: FloatArray) -> FloatArray:
-    """Inverse of :func:`block_transform`."""
-    _, count, rows, columns = coefficients.shape
-    blocks = coefficients.reshape(BLOCK, BLOCK, count, rows, columns).transpose(2, 3, 0, 4, 1)
-    across = np.ascontiguousarray(blocks).reshape(-1, BLOCK) @ _COSINE
-    down = across.reshape(count, rows, BLOCK, columns * BLOCK)
-    out: FloatArray = (_COSINE.T @ down).reshape(count, rows * BLOCK, columns * BLOCK)
-    return out
+_INVERSE_BITS = 14
+_BASIS_BITS = 13
+"""Fractional bits of the integer matrices of the inverse."""
+_COMPONENT_LIMIT, _BAND_LIMIT = 2.0**37, 2.0**35
+"""Integer coefficients are clamped to these, so that no sum of products reaches 2**53."""
+INVERSE_COSINES = np.rint(np.kron(_cosine_basis().T, _cosine_basis().T) * 2**_INVERSE_BITS)
+"""Inverse DCT of a block in integers, (sample, frequency), both counted row by row."""
 
 
 def group_covariances(coefficients: FloatArray) -> DoubleArray:
@@ -216,28 +216,39 @@ class SpectralTransform:
         return transform, transform.rotate(coefficients)
 
     @cached_property
-    def bases(self) -> FloatArray:
+    def bases(self) -> DoubleArray:
         """The bases (GROUPS, C, C); ``bases[g, c, k]`` is the share of component k in band c."""
         bases, before = [], np.eye(len(self.mean))
         for angles in self.angles:
             before = rotated(before, angles)
             bases.append(before)
-        return np.stack(bases).astype(np.float32)
-
-    @property
-    def centre(self) -> FloatArray:
-        """The band means (C,) in the data's unit."""
-        return (self.mean * self.mean_unit).astype(np.float32)
+        return np.stack(bases)
 
     def rotate(self, coefficients: FloatArray) -> FloatArray:
         """Coefficients of bands to those of components, both (64, C, h, w)."""
-        return apply_bases(self.bases.transpose(0, 2, 1), coefficients)
+        return apply_bases(self.bases.transpose(0, 2, 1).astype(np.float32), coefficients)
 
-    def inverse(self, coefficients: FloatArray) -> FloatArray:
-        """Coefficients of components (64, C, h, w) to the pixels of bands (C, 8 h, 8 w)."""
-        pixels = inverse_block_transform(apply_bases(self.bases, coefficients))
-        pixels += self.centre[:, None, None]
-        return pixels
+    def inverse(
+        self, coefficients: DoubleArray, unit: float, dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
+        """Coefficients of components (64, C, h, w) to the pixels of bands (C, 8 h, 8 w) in a raster's dtype.
+
+        The coefficients are integers carried in float64, worth ``unit`` each in the data's unit. All sums
+        are sums of integers below 2**53: the same on every machine.
+        """
+        matrices = np.rint(self.bases * 2**_BASIS_BITS)
+        bands = apply_bases(matrices, coefficients.clip(-_COMPONENT_LIMIT, _COMPONENT_LIMIT))
+        bands *= 2.0**-_BASIS_BITS
+        np.rint(bands, out=bands)
+        np.clip(bands, -_BAND_LIMIT, _BAND_LIMIT, out=bands)
+        _, count, rows, columns = bands.shape
+        values = (INVERSE_COSINES @ bands.reshape(BLOCK * BLOCK, -1)).reshape(
+            BLOCK * BLOCK, count, -1
+        )
+        values *= unit * 2.0**-_INVERSE_BITS
+        values += (self.mean * self.mean_unit)[:, None]
+        blocks = to_dtype(values, dtype).reshape(BLOCK, BLOCK, count, rows, columns)
+        return blocks.transpose(2, 3, 0, 4, 1).reshape(count, rows * BLOCK, columns * BLOCK)
 
     def encode(self, coder: SymbolEncoder) -> None:
         """Write means and angles to a range coder."""
@@ -288,8 +299,13 @@ class SpectralTransform:
         return cls(angles, mean, mean_unit)
 
 
-def apply_bases(matrices: FloatArray, coefficients: FloatArray) -> FloatArray:
+Float = TypeVar("Float", np.float32, np.float64)
+
+
+def apply_bases(
+    matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
+) -> npt.NDArray[Float]:
     """Multiply the coefficients (64, C, h, w) of each group by its matrix, of (GROUPS, C, C)."""
     flat = coefficients.reshape(*coefficients.shape[:2], -1)
-    out: FloatArray = np.matmul(matrices[GROUP_OF], flat).reshape(coefficients.shape)
+    out: npt.NDArray[Float] = np.matmul(matrices[GROUP_OF], flat).reshape(coefficients.shape)
     return out

@@ -1,21 +1,69 @@
 """Coding of token indices: one stage of the residual vector quantiser a byte string.
 
 An index is coded with one of ``CLUSTERS`` tables, chosen by a cluster of codes already decoded: in stage 0 that of
-the index to the left, in later stages that of the stage before at the same place.
+the index to the left, in later stages that of the stage before at the same place. Where a tile has calm parts, a
+binary plane marks the tokens that are *left out*: in stage 0 the index to the left is repeated, in later stages
+nothing is added (index ``codes``, one past the codebook).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.errors import FormatError
 
 IntArray = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
 
 CLUSTERS = 16
+SHARES = 8
+"""Tables of the plane of tokens left out; number 0 means that there are none."""
+REPEATS = 0.06
+"""With a smaller share of repeated tokens the plane does not pay, and they are coded like others."""
+_SHARE_COUNTS = tuple(np.array([64 - out, out], np.int32) for out in (0, 1, 4, 12, 26, 42, 56, 63))
+
+
+def _write_left_out(coder: SymbolEncoder, out: BoolArray) -> None:
+    """Code the plane (h, w), each with the table of what lies to the left."""
+    before = np.pad(out, ((0, 0), (1, 0)))[:, :-1]
+    shares = []
+    for context in range(2):
+        marked = out[before == context]
+        used = np.bincount(marked, minlength=2)
+        lengths = [used @ -np.log2(counts / 64) for counts in _SHARE_COUNTS[1:]]
+        shares.append(1 + int(np.argmin(lengths)) if out.any() else 0)
+    coder.encode_uniform(np.array(shares[:1]), SHARES)
+    if not out.any():
+        return
+    coder.encode_uniform(np.array(shares[1:]), SHARES)
+    for column, marks in enumerate(out.T):
+        for context, share in enumerate(shares):
+            coder.encode(marks[before[:, column] == context], _SHARE_COUNTS[share])
+
+
+def _read_left_out(coder: SymbolDecoder, shape: tuple[int, int]) -> BoolArray:
+    """Inverse of :func:`_write_left_out`."""
+    out = np.zeros(shape, bool)
+    shares = coder.decode_uniform(np.array([SHARES])).tolist()
+    if not shares[0]:
+        return out
+    shares += coder.decode_uniform(np.array([SHARES])).tolist()
+    if not shares[1]:
+        raise FormatError("a table of tokens left out is invalid")
+    before = np.zeros(shape[0], bool)
+    for column in range(shape[1]):
+        marks = np.zeros(shape[0], bool)
+        for context, share in enumerate(shares):
+            here = before == context
+            marks[here] = coder.decode(int(here.sum()), _SHARE_COUNTS[share]) > 0
+        out[:, column] = before = marks
+    return out
 
 
 @dataclass(frozen=True)
@@ -33,21 +81,94 @@ class TokenTables:
     counts: IntArray
     cluster: npt.NDArray[np.uint8]
 
+    @cached_property
+    def contexts(self) -> npt.NDArray[np.uint8]:
+        """The clusters (stages, codes + 1), that of a token left out being 0."""
+        return np.pad(self.cluster, ((0, 0), (0, 1)))
+
+    @property
+    def codes(self) -> int:
+        """Codes of a stage; also the index of a token left out after stage 0."""
+        return int(self.counts.shape[2])
+
+    @cached_property
+    def bits(self) -> FloatArray:
+        """Code lengths (stages, CLUSTERS, codes)."""
+        return -np.log2(self.counts / self.counts.sum(axis=-1, keepdims=True)).astype(np.float32)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _first_counts(self) -> IntArray:
+        """Counts of stage 0 where nothing lies to the left."""
+        counts: IntArray = self.counts[0].sum(axis=0)
+        return counts
+
+    def quantise(self, vectors: FloatArray, codebooks: FloatArray, weight: float) -> IntArray:
+        """Choose the indices of a tile by ``distance**2 + weight * bits``.
+
+        Parameters
+        ----------
+        vectors : float32 array (h, w, D)
+        codebooks : float32 array (stages, codes, D)
+        weight : float
+            Squared distance that a bit is worth.
+
+        Returns
+        -------
+        int32 array (stages, h, w)
+        """
+        height, width, _ = vectors.shape
+        left = vectors.copy()
+        chosen: list[IntArray] = []
+        for stage, codebook in enumerate(codebooks):
+            distance = (codebook**2).sum(axis=1) - 2 * left @ codebook.T
+            indices = np.zeros((height, width), np.int32)
+            if stage:
+                cost = distance + weight * self.bits[stage][self.contexts[stage - 1][chosen[-1]]]
+                indices = cost.argmin(axis=2).astype(np.int32)
+                indices[cost.min(axis=2) >= 0] = self.codes
+            else:
+                start = -np.log2(self._first_counts / self._first_counts.sum())
+                before = (distance[:, 0] + weight * start).argmin(axis=1)
+                rows = np.arange(height)
+                for column in range(width):
+                    if column:
+                        cost = distance[:, column] + weight * self.bits[0][self.contexts[0][before]]
+                        best = cost.argmin(axis=1)
+                        repeat = distance[rows, column, before] <= cost[rows, best]
+                        before = np.where(repeat, before, best)
+                    indices[:, column] = before
+            left -= np.pad(codebook, ((0, 1), (0, 0)))[indices]
+            chosen.append(indices)
+        return np.stack(chosen)
+
+    def _left_out(self, stage: int, indices: IntArray) -> BoolArray:
+        if stage:
+            return np.asarray(indices == self.codes)
+        out = np.zeros(indices.shape, bool)
+        out[:, 1:] = indices[:, 1:] == indices[:, :-1]
+        return out
+
     def encode(
         self, coder: SymbolEncoder, stage: int, indices: IntArray, previous: IntArray | None
     ) -> None:
         """Code the indices (h, w) of a stage; ``previous`` are those of the stage before."""
+        out = self._left_out(stage, indices)
+        if stage == 0 and out.mean() < REPEATS:
+            out[:] = False
+        _write_left_out(coder, out)
         if previous is None:
-            coder.encode(indices[:, 0], self.counts[stage].sum(axis=0))
+            coder.encode(indices[:, 0], self._first_counts)
             for column in range(1, indices.shape[1]):
-                context = self.cluster[stage][indices[:, column - 1]]
-                for cluster in np.unique(context):
-                    chosen = indices[context == cluster, column]
+                context = self.contexts[stage][indices[:, column - 1]]
+                told = ~out[:, column]
+                for cluster in np.unique(context[told]):
+                    chosen = indices[told & (context == cluster), column]
                     coder.encode(chosen, self.counts[stage, cluster])
         else:
-            context = self.cluster[stage - 1][previous]
-            for cluster in np.unique(context):
-                coder.encode(indices[context == cluster], self.counts[stage, cluster])
+            context = self.contexts[stage - 1][previous]
+            for cluster in np.unique(context[~out]):
+                chosen = indices[~out & (context == cluster)]
+                coder.encode(chosen, self.counts[stage, cluster])
 
     def decode(
         self,
@@ -57,18 +178,21 @@ class TokenTables:
         previous: IntArray | None,
     ) -> IntArray:
         """Inverse of :meth:`encode`; raises FormatError for invalid bytes."""
-        out = np.zeros(shape, np.int32)
+        left_out = _read_left_out(coder, shape)
+        out = np.full(shape, self.codes, np.int32)
         if previous is None:
-            out[:, 0] = coder.decode(shape[0], self.counts[stage].sum(axis=0))
+            out[:, 0] = coder.decode(shape[0], self._first_counts)
             for column in range(1, shape[1]):
-                context = self.cluster[stage][out[:, column - 1]]
-                for cluster in np.unique(context):
-                    chosen = context == cluster
+                out[:, column] = out[:, column - 1]
+                context = self.contexts[stage][out[:, column - 1]]
+                told = ~left_out[:, column]
+                for cluster in np.unique(context[told]):
+                    chosen = told & (context == cluster)
                     number = int(chosen.sum())
                     out[chosen, column] = coder.decode(number, self.counts[stage, cluster])
         else:
-            context = self.cluster[stage - 1][previous]
-            for cluster in np.unique(context):
-                chosen = context == cluster
+            context = self.contexts[stage - 1][previous]
+            for cluster in np.unique(context[~left_out]):
+                chosen = ~left_out & (context == cluster)
                 out[chosen] = coder.decode(int(chosen.sum()), self.counts[stage, cluster])
         return out

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eocodec.errors import InputError
-from eocodec.networks import NetworkConfig
+from eocodec.network_config import NetworkConfig
 from eocodec.training.hyperprior import HyperpriorConfig
 from eocodec.training.objective import ObjectiveConfig
 from eocodec.training.reference import ReferenceConfig

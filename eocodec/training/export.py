@@ -14,13 +14,25 @@ import torch
 from safetensors.numpy import save_file
 
 from eocodec.bands import MODEL_BANDS
-from eocodec.integer_networks import IntegerConv
-from eocodec.model import FLOAT_PARTS
-from eocodec.networks import RVQVAE
+from eocodec.codec_models import find_card
+from eocodec.encoder import PARTS as ENCODER_PARTS
+from eocodec.integer_networks import MEAN_LIMIT, SCALE_LIMIT, IntegerConv
+from eocodec.model import build_model
+from eocodec.networks import RVQVAE, Synthesis
 from eocodec.training.data import Sampler
-from eocodec.training.latents import collect_latents
-from eocodec.training.quantisation import integer_scale_network
+from eocodec.training.latents import UNIT_LOG2, collect_latents, restoring_input
+from eocodec.training.quantisation import (
+    BranchUnits,
+    calibrate_branch,
+    integer_linear_map,
+    integer_restoring_network,
+    integer_token_network,
+)
 from eocodec.training.tables import FIRST_CLASS, fit_stages, fit_tokens
+from eocodec.training.tuning import decoded_crops, tune_synthesis
+
+MEAN_LEVEL = 1 / 256
+"""Integer unit of the predicted mean, relative to the gain of each latent."""
 
 
 def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
@@ -29,6 +41,17 @@ def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
         f"{name}.bias": layer.bias,
         f"{name}.multiplier": layer.multiplier,
     }
+
+
+def _synthesis_tensors(synthesis: Synthesis, units: BranchUnits) -> dict[str, npt.NDArray[Any]]:
+    restoring = integer_restoring_network(synthesis.branch, units)
+    tensors = {"linear.weight": integer_linear_map(synthesis.basis).weight}
+    for part in ("enter", "leave"):
+        tensors |= _conv_tensors(f"restoring.{part}", getattr(restoring, part))
+    for number, block in enumerate(restoring.blocks):
+        tensors |= _conv_tensors(f"restoring.{number}.spatial", block.spatial)
+        tensors |= _conv_tensors(f"restoring.{number}.mix", block.mix)
+    return tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +66,9 @@ class ExportSettings:
     stages: int = 5
     context_width: int = 96
     context_steps: int = 1500
+    tuning_crops: int = 1500
+    tuning_steps: int = 6000
+    tuning_rate: float = 2e-4
     seed: int = 7
 
 
@@ -71,22 +97,30 @@ def export_model(
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, _ = networks.quantizer.quantise(flat)
             calibration.append(indices.reshape(-1, 8, *vectors.shape[2:]))
-    scale = integer_scale_network(networks.scale, codebooks, torch.cat(calibration, dim=1))
-    scale.check()
-    samples = collect_latents(networks, scale, sampler, list(settings.crops), settings.seed + 1)
+    calibrated = torch.cat(calibration, dim=1)
+    scale = integer_token_network(networks.scale, codebooks, calibrated, UNIT_LOG2, SCALE_LIMIT)
+    mean = integer_token_network(networks.mean, codebooks, calibrated, MEAN_LEVEL, MEAN_LIMIT)
+    mean_unit = (networks.mean.gain[:, 0, 0] * MEAN_LEVEL).numpy().astype(np.float32)
+
+    def predict(index: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        return mean(index) * mean_unit[:, None, None]
+
+    samples = collect_latents(
+        networks, predict, scale, sampler, list(settings.crops), settings.seed + 1
+    )
     smooth, tables, context = fit_stages(
         samples, settings.stages, settings.context_width, settings.context_steps, settings.seed
     )
     tokens = fit_tokens(samples, codebooks)
-
-    tensors: dict[str, npt.NDArray[Any]] = {}
+    tensors: dict[str, npt.NDArray[Any]] = {"codebooks": codebooks.numpy()}
     for name, value in networks.state_dict().items():
-        if name.startswith(FLOAT_PARTS):
-            half = not name.startswith("quantizer.")
-            tensors[name] = (value.half() if half else value).contiguous().numpy()
-    tensors["scale.embedding"] = scale.embedding
-    for part in ("spatial", "expand", "project"):
-        tensors |= _conv_tensors(f"scale.{part}", getattr(scale, part))
+        if name.startswith(ENCODER_PARTS):
+            tensors[name] = value.half().numpy()
+    tensors["mean.unit"] = mean_unit
+    for name, network in (("mean", mean), ("scale", scale)):
+        tensors[f"{name}.embedding"] = network.embedding
+        for part in ("spatial", "expand", "project"):
+            tensors |= _conv_tensors(f"{name}.{part}", getattr(network, part))
     for part in ("enter", "spatial", "leave"):
         tensors |= _conv_tensors(f"context.{part}", getattr(context, part))
     tensors["smooth.channels"] = smooth.channels
@@ -96,9 +130,25 @@ def export_model(
     tensors["tables.points"] = np.stack([t.points for t in tables])
     tensors["tokens.counts"] = tokens.counts
     tensors["tokens.cluster"] = tokens.cluster
+    metadata = {"network": json.dumps(asdict(networks.config)), "first_class": str(FIRST_CLASS)}
+
+    synthesis = networks.synthesis
+    inputs = restoring_input(samples, predict, settings.stages)
+    units = calibrate_branch(synthesis.branch, inputs)
+    start = tensors | _synthesis_tensors(synthesis, units)
+    model = build_model(find_card(), metadata, start)
+    crops = decoded_crops(model, networks, sampler, settings.tuning_crops, settings.seed + 2)
+    tune_synthesis(
+        synthesis,
+        units,
+        crops,
+        steps=settings.tuning_steps,
+        rate=settings.tuning_rate,
+        seed=settings.seed + 3,
+    )
+    tensors |= _synthesis_tensors(synthesis, units)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "weights.safetensors"
-    metadata = {"network": json.dumps(asdict(networks.config)), "first_class": str(FIRST_CLASS)}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata)
     path.chmod(0o644)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

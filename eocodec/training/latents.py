@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from eocodec.integer_networks import ScaleNetwork
-from eocodec.networks import RVQVAE
-from eocodec.refinement import RATIO, UNITS_PER_STAGE
+from eocodec.integer_networks import TokenNetwork
+from eocodec.networks import RESTORE_CLAMP, RVQVAE
+from eocodec.refinement import RATIO, UNITS_PER_STAGE, stage_step
 from eocodec.training.data import Sampler
+from eocodec.training.objective import dead_zone_round
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -32,9 +35,17 @@ class LatentSample:
 
 @torch.no_grad()
 def collect_latents(
-    networks: RVQVAE, scale: ScaleNetwork, sampler: Sampler, sizes: list[tuple[int, int]], seed: int
+    networks: RVQVAE,
+    mean: Callable[[IntArray], FloatArray],
+    scale: TokenNetwork,
+    sampler: Sampler,
+    sizes: list[tuple[int, int]],
+    seed: int,
 ) -> list[LatentSample]:
-    """Draw crops, (number, side) each, and run them through the transforms."""
+    """Draw crops, (number, side) each, and run them through the transforms.
+
+    ``mean`` gives the predicted latents (L, 2h, 2w) of token indices (stages, h, w).
+    """
     samples = []
     rng = np.random.default_rng(seed)
     for number, size in sizes:
@@ -43,8 +54,25 @@ def collect_latents(
             latents = networks.analysis(coefficients)
             vectors = networks.token_encoder(latents)
             flat = vectors.movedim(1, -1).flatten(0, -2)
-            indices, totals = networks.quantizer.quantise(flat)
-            mean = networks.mean(totals[-1].T.reshape(1, -1, *vectors.shape[2:]))
+            indices, _ = networks.quantizer.quantise(flat)
             index = indices.numpy().astype(np.int32).reshape(-1, *vectors.shape[2:])
-            samples.append(LatentSample((latents - mean)[0].numpy(), scale(index), index))
+            residual = latents[0].numpy() - mean(index)
+            samples.append(LatentSample(residual, scale(index).astype(np.int32), index))
     return samples
+
+
+def restoring_input(
+    samples: list[LatentSample], mean: Callable[[IntArray], FloatArray], stages: int
+) -> Tensor:
+    """What the restoring network sees: decoded latents [B, L, h, w] in steps of the stages, turn by turn.
+
+    Of the samples, those of the size of the first.
+    """
+    alike = [s for s in samples if s.residual.shape == samples[0].residual.shape]
+    inputs = []
+    for number, sample in enumerate(alike):
+        step = stage_step(number % stages)
+        hard = dead_zone_round(torch.from_numpy(sample.residual) / step)
+        units = hard + torch.from_numpy(mean(sample.indices)) / step
+        inputs.append(units.clamp(-RESTORE_CLAMP, RESTORE_CLAMP))
+    return torch.stack(inputs)

@@ -7,6 +7,7 @@ of the training scenes with the transforms frozen, then quantised like the scale
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from eocodec.integer_networks import EXACT_LIMIT, ContextNetwork, IntegerConv, ScaleNetwork
-from eocodec.networks import TokenDecoder, conv, zero_conv
+from eocodec.integer_networks import (
+    EXACT_LIMIT,
+    FINER,
+    INPUT_LEVELS,
+    INPUT_LIMIT,
+    RESTORED_LIMIT,
+    RESTORED_UNIT,
+    STREAM,
+    WEIGHT_BITS,
+    ContextNetwork,
+    IntegerConv,
+    LinearMap,
+    RestoringBlock,
+    RestoringNetwork,
+    TokenNetwork,
+)
+from eocodec.networks import TokenDecoder, branch_layers, conv, zero_conv
 from eocodec.refinement import stage_scale, stage_step
 from eocodec.training.latents import UNIT_LOG2, LatentSample
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
+
+
+def weight_levels(weight: FloatArray, limit: int) -> int:
+    """Largest integer of the weights (outputs, inputs, k, k) that keeps every sum over inputs up to ``limit`` exact.
+
+    An eighth of the exact range is left for the bias.
+    """
+    peak = np.abs(weight).max(axis=(1, 2, 3), keepdims=True).clip(1e-9)
+    total = float((np.abs(weight) / peak).sum(axis=(1, 2, 3)).max()) * limit
+    return next(levels for levels in (127, 63, 31, 15) if levels * total < EXACT_LIMIT * 7 / 8)
 
 
 def quantise_conv(
@@ -38,20 +64,16 @@ def quantise_conv(
 
     ``input_scale`` and ``output_scale`` are the values of one integer unit; ``limit`` bounds the input integers.
     """
-    peak = np.abs(weight).max(axis=(1, 2, 3), keepdims=True).clip(1e-9)
-    for levels in (127, 63, 31, 15):
-        unit = peak / levels
-        integers = np.rint(weight / unit).astype(np.int8)
-        factor = unit[:, 0, 0, 0] * input_scale
-        layer = IntegerConv(
-            integers,
-            np.rint(bias / factor).clip(-EXACT_LIMIT, EXACT_LIMIT).astype(np.int32),
-            (factor / output_scale).astype(np.float32),
-            low,
-            high,
-        )
-        if layer.worst_sum(limit) < EXACT_LIMIT:
-            return layer
+    unit = np.abs(weight).max(axis=(1, 2, 3), keepdims=True).clip(1e-9)
+    unit = unit / weight_levels(weight, limit)
+    factor = unit[:, 0, 0, 0] * input_scale
+    layer = IntegerConv(
+        np.rint(weight / unit).astype(np.int8),
+        np.rint(bias / factor).clip(-EXACT_LIMIT / 8, EXACT_LIMIT / 8).astype(np.int32),
+        (factor / output_scale).astype(np.float32),
+        low,
+        high,
+    )
     layer.check(limit)
     return layer
 
@@ -69,10 +91,13 @@ def _unit_for(activation: Tensor, levels: int = 255) -> float:
 
 
 @torch.no_grad()
-def integer_scale_network(
-    decoder: TokenDecoder, codebooks: Tensor, indices: Tensor
-) -> ScaleNetwork:
-    """Quantise the scale decoder; calibrated on token indices [stages, N, h, w]."""
+def integer_token_network(
+    decoder: TokenDecoder, codebooks: Tensor, indices: Tensor, unit: float, limit: int
+) -> TokenNetwork:
+    """Quantise a token decoder, its gain left out; calibrated on token indices [stages, N, h, w].
+
+    ``unit`` is the value of an integer of the output, ``limit`` the largest.
+    """
     vectors = sum(book[index] for book, index in zip(codebooks, indices, strict=True))
     embedded = F.relu(decoder.embed(torch.as_tensor(vectors).movedim(-1, 1)))
     spatial = F.relu(decoder.spatial(embedded))
@@ -81,12 +106,63 @@ def integer_scale_network(
     weight, bias = _parameters(decoder.embed)
     table = codebooks.numpy() @ weight[:, :, 0, 0].T
     table[0] += bias
-    return ScaleNetwork(
+    return TokenNetwork(
         np.rint(table / units[0]).clip(-30000, 30000).astype(np.int16),
         quantise_conv(*_parameters(decoder.spatial), units[0], units[1], 255, 0, 255),
         quantise_conv(*_parameters(decoder.expand), units[1], units[2], 255, 0, 255),
-        quantise_conv(*_parameters(decoder.project), units[2], UNIT_LOG2, 255, -96, 96),
+        quantise_conv(*_parameters(decoder.project), units[2], unit, 255, -limit, limit),
     )
+
+
+@dataclass(frozen=True)
+class BranchUnits:
+    """Values of the integer units of the restoring network: of its residual stream, and inside each block."""
+
+    stream: float
+    inner: tuple[float, ...]
+
+
+@torch.no_grad()
+def calibrate_branch(branch: nn.Sequential, x: Tensor) -> BranchUnits:
+    """Units for the branch of the synthesis, calibrated on latents [B, L, h, w] in steps."""
+    enter, blocks, _ = branch_layers(branch)
+    x = F.relu(enter(x))
+    streams, inner = [x.flatten()], []
+    for block in blocks:
+        inner.append(_unit_for(F.relu(block.spatial(x))))
+        x = block(x)
+        streams.append(x.flatten())
+    return BranchUnits(_unit_for(torch.cat(streams), STREAM), tuple(inner))
+
+
+def integer_restoring_network(branch: nn.Sequential, units: BranchUnits) -> RestoringNetwork:
+    """Quantise the branch of the synthesis."""
+    enter, blocks, leave = branch_layers(branch)
+    seen, seen_unit = STREAM // FINER + 1, FINER * units.stream
+    return RestoringNetwork(
+        quantise_conv(*_parameters(enter), 1 / INPUT_LEVELS, units.stream, INPUT_LIMIT, 0, STREAM),
+        tuple(
+            RestoringBlock(
+                quantise_conv(*_parameters(block.spatial), seen_unit, inner, seen, 0, 255),
+                quantise_conv(*_parameters(block.mix), inner, units.stream, 255, -STREAM, STREAM),
+            )
+            for block, inner in zip(blocks, units.inner, strict=True)
+        ),
+        quantise_conv(
+            *_parameters(leave),
+            units.stream,
+            RESTORED_UNIT,
+            STREAM,
+            -RESTORED_LIMIT,
+            RESTORED_LIMIT,
+        ),
+    )
+
+
+def integer_linear_map(basis: Tensor) -> LinearMap:
+    """Quantise the linear map [samples, latents] of the synthesis."""
+    fixed = np.rint(basis.detach().numpy().astype(np.float64) * 2**WEIGHT_BITS)
+    return LinearMap(fixed.clip(-32767, 32767).astype(np.int16))
 
 
 class ContextModel(nn.Module):

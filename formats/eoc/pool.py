@@ -6,7 +6,9 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from eocodec.errors import InputError
 
@@ -45,6 +47,7 @@ class OrderedPool(Generic[T]):
     def __init__(self, threads: int | None, tasks: int):
         self._threads = min(thread_count(threads), tasks)
         self._executor: ThreadPoolExecutor | None = None
+        self._limits: Any = None
         self._in_flight: deque[Future[T]] = deque()
 
     def push(self, task: Callable[[], T]) -> list[T]:
@@ -52,6 +55,8 @@ class OrderedPool(Generic[T]):
         if self._threads <= 1:
             return [task()]
         if self._executor is None:
+            # Tiles run in parallel, so the matrix products of one tile do not.
+            self._limits = threadpool_limits(1, user_api="blas")
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="eocodec")
         ready = []
         while len(self._in_flight) >= _IN_FLIGHT_PER_THREAD * self._threads:
@@ -71,3 +76,4 @@ class OrderedPool(Generic[T]):
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+            self._limits.restore_original_limits()

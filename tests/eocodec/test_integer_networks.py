@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,16 @@ from torch.nn import functional as F
 
 from eocodec.codec_models import find_card
 from eocodec.errors import ModelError
-from eocodec.integer_networks import EXACT_LIMIT, IntegerConv, pixel_shuffle2
+from eocodec.integer_networks import (
+    EXACT_LIMIT,
+    FINER,
+    INPUT_LIMIT,
+    LATENT_LIMIT_BITS,
+    STREAM,
+    IntegerConv,
+    LinearMap,
+    pixel_shuffle2,
+)
 from eocodec.model import load_model
 from eocodec.training.quantisation import quantise_conv
 
@@ -62,8 +73,25 @@ def test_pixel_shuffle_is_torchs() -> None:
 
 
 def test_shipped_networks_stay_in_the_exact_range() -> None:
+    """The proof from the weights: no partial sum of any layer can reach what its carrier holds exactly."""
     model = load_model(find_card().id[:16])
-    model.scale.check()
-    model.context.check()
-    largest = max(layer.worst_sum(255) for layer in (model.scale.spatial, model.scale.expand))
-    assert 2**10 < largest < EXACT_LIMIT
+    model.check()
+    for network in (model.mean_network, model.scale_network):
+        assert 2**10 < network.spatial.worst_sum(255) < EXACT_LIMIT
+        assert 2**10 < network.expand.worst_sum(255) < EXACT_LIMIT
+        assert 2**10 < network.project.worst_sum(255) < EXACT_LIMIT
+    restoring = model.restoring
+    assert 2**10 < restoring.enter.worst_sum(INPUT_LIMIT) < EXACT_LIMIT
+    assert 2**10 < restoring.leave.worst_sum(STREAM) < EXACT_LIMIT
+    for block in restoring.blocks:
+        assert 2**10 < block.spatial.worst_sum(STREAM // FINER + 1) < EXACT_LIMIT
+        assert 2**10 < block.mix.worst_sum(255) < EXACT_LIMIT
+    rows = np.abs(model.linear.weight.astype(np.int64)).sum(axis=1)
+    assert int(rows.max()) * 2**LATENT_LIMIT_BITS < 2**53
+
+
+def test_weights_that_could_leave_the_exact_range_are_refused() -> None:
+    model = load_model(find_card().id[:16])
+    heavy = np.full((1, 384), 32767, np.int16)
+    with pytest.raises(ModelError, match=r"2\*\*53"):
+        replace(model, linear=LinearMap(heavy)).check()

@@ -162,7 +162,7 @@ def test_damaged_layers_raise_or_decode_but_never_crash(berlin: np.ndarray) -> N
 def test_every_shipped_card_matches_its_weights() -> None:
     for card in list_models():
         model = load_model(card.name)
-        assert (model.layers, model.networks.config.token_stages) == (
+        assert (model.layers, model.config.token_stages) == (
             card.layers,
             card.token_layers,
         )

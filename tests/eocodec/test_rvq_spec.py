@@ -1,4 +1,4 @@
-"""Section 3.8 of SPEC.md, decoded from its text alone: symbols, log-scales and integers of a learned tile.
+"""Section 3.8 of SPEC.md, decoded from its text alone, down to the pixels of a learned tile.
 
 Reads the weights file with safetensors and the layers with the range reader; of the library only the encoder and
 the parser of the payload's head are used.
@@ -15,12 +15,8 @@ import rasterio
 from safetensors import safe_open
 
 from eocodec.codec_models import find_card
-from eocodec.entropy import SymbolDecoder
-from eocodec.model import load_model
 from eocodec.payload import layer_bodies, parse_head
-from eocodec.rvq import _decode_refinement
-from eocodec.spectral import SpectralTransform
-from eocodec.tile import EncodeSettings, encode_tile
+from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 from .range_reader import RangeReader, table, uniform
 
@@ -39,12 +35,15 @@ def weights() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def layers() -> list[bytes]:
+def payload() -> bytes:
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 200 : 200 + HEIGHT, 90 : 90 + WIDTH]
-    payload = encode_tile(
-        pixels, EncodeSettings(layers=find_card().token_layers + 3, step_scale=0.6)
-    )
+    settings = EncodeSettings(layers=find_card().token_layers + 3, step_scale=0.6)
+    return encode_tile(pixels, settings)
+
+
+@pytest.fixture(scope="module")
+def layers(payload: bytes) -> list[bytes]:
     return [bytes(body) for body in layer_bodies(payload, parse_head(payload))]
 
 
@@ -77,14 +76,29 @@ def read_spectral(reader: RangeReader) -> tuple[np.ndarray, np.ndarray]:
                 k = 2 ** (length - 1) + v // 2 if length else 0
                 angles.append(-k if v % 2 else k)
             for (c, r), k in zip(planes, angles, strict=True):
-                angle = 2 * np.arctan(k / 128)
-                basis[:, [c, r]] = basis[:, [c, r]] @ [
-                    [np.cos(angle), -np.sin(angle)],
-                    [np.sin(angle), np.cos(angle)],
-                ]
+                t = k / 128
+                cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+                one, two = basis[:, c].copy(), basis[:, r].copy()
+                basis[:, c], basis[:, r] = cosine * one + sine * two, cosine * two - sine * one
             first = False
         bases.append(basis.copy())
     return means, np.stack(bases)
+
+
+def read_marks(reader: RangeReader, height: int, width: int) -> np.ndarray:
+    marks = np.zeros((height, width), int)
+    shares = [reader.take(uniform(8))]
+    if not shares[0]:
+        return marks
+    shares.append(reader.take(uniform(8)))
+    ones = [0, 1, 4, 12, 26, 42, 56, 63]
+    tables = [table([64 - ones[a], ones[a]]) for a in shares]
+    for x in range(width):
+        left = marks[:, x - 1] if x else np.zeros(height, int)
+        for before in (0, 1):
+            for y in np.flatnonzero(left == before):
+                marks[y, x] = reader.take(tables[before])
+    return marks
 
 
 def read_tokens(
@@ -98,18 +112,22 @@ def read_tokens(
         grid = np.zeros((height, width), int)
         if i == 0:
             spectral = read_spectral(reader)
+        marks = read_marks(reader, height, width)
+        if i == 0:
             first = table(counts[0].sum(axis=0).tolist())
             for y in range(height):
                 grid[y, 0] = reader.take(first)
             for x in range(1, width):
+                grid[:, x] = grid[:, x - 1]
                 context = cluster[0][grid[:, x - 1]]
-                for k in sorted(set(context.tolist())):
-                    for y in np.flatnonzero(context == k):
+                for k in range(16):
+                    for y in np.flatnonzero((context == k) & (marks[:, x] == 0)):
                         grid[y, x] = reader.take(table(counts[0, k].tolist()))
         else:
             context = cluster[i - 1][stages[-1]]
-            for k in sorted(set(context.ravel().tolist())):
-                for y, x in np.argwhere(context == k):
+            grid[:] = weights["network"]["codebook_size"]
+            for k in range(16):
+                for y, x in np.argwhere((context == k) & (marks == 0)):
                     grid[y, x] = reader.take(table(counts[i, k].tolist()))
         stages.append(grid)
     return spectral, stages
@@ -133,14 +151,16 @@ def convolve(weights: dict, name: str, x: np.ndarray, low: int, high: int) -> np
     return np.clip(np.rint(scaled), low, high).astype(np.int64)
 
 
-def log_scales(weights: dict, tokens: list[np.ndarray]) -> np.ndarray:
-    summed = sum(weights["scale.embedding"].astype(int)[i][grid] for i, grid in enumerate(tokens))
-    x = np.clip(np.moveaxis(summed, -1, 0), 0, 255)
-    x = convolve(weights, "scale.expand", convolve(weights, "scale.spatial", x, 0, 255), 0, 255)
+def token_network(weights: dict, name: str, tokens: list[np.ndarray], limit: int) -> np.ndarray:
+    embedding = np.pad(weights[f"{name}.embedding"].astype(int), ((0, 0), (0, 1), (0, 0)))
+    x = np.clip(
+        np.moveaxis(sum(embedding[i][grid] for i, grid in enumerate(tokens)), -1, 0), 0, 255
+    )
+    x = convolve(weights, f"{name}.expand", convolve(weights, f"{name}.spatial", x, 0, 255), 0, 255)
     shuffled = np.zeros((len(x) // 4, 2 * x.shape[1], 2 * x.shape[2]), int)
     for channel, plane in enumerate(x):
         shuffled[channel // 4, channel % 4 // 2 :: 2, channel % 2 :: 2] = plane
-    return convolve(weights, "scale.project", shuffled, -96, 96)
+    return convolve(weights, f"{name}.project", shuffled, -limit, limit)
 
 
 def pass_masks(height: int, width: int) -> list[np.ndarray]:
@@ -164,32 +184,122 @@ def read_run(reader: RangeReader, counts: list[int], raw: int, number: int) -> n
     return q if low is None else q * 2**raw - 2 ** (raw - 1) + low
 
 
-def read_stage(
-    weights: dict, s: int, data: bytes, n: np.ndarray, r: np.ndarray, masks: list[np.ndarray]
-) -> np.ndarray:
-    reader = RangeReader(data)
-    classes = np.clip((r + 36) // 3, 0, 29)
-    state = np.minimum(np.abs(n), 2)
-    out = 3 * n
-    for mask in masks:
+def read_offsets(reader: RangeReader, channels: int) -> np.ndarray:
+    density = reader.take(uniform(8))
+    if not density:
+        return np.zeros(channels, int)
+    counts = [max(1, 2 ** (3 + density) // 2 ** abs(o)) for o in range(-4, 5)]
+    counts[4] = 4096 - 2 ** (4 + density)
+    return np.array([reader.take(table(counts)) - 4 for _ in range(channels)])
+
+
+class Stage:
+    """Decodes the integers of a stage, and their values in its steps."""
+
+    def __init__(self, weights: dict, s: int, data: bytes, n: np.ndarray, r: np.ndarray) -> None:
+        self.weights, self.s = weights, s
+        self.reader = RangeReader(data)
+        self.before = n
+        offsets = read_offsets(self.reader, len(n))
+        self.classes = np.clip((r + 3 * offsets[:, None, None] + 36) // 3, 0, 29)
+        self.state = np.minimum(np.abs(n), 2)
+        self.integers = 3 * n
+        self.values = np.zeros(n.shape, np.float32)
+
+    def read(self, mask: np.ndarray) -> None:
+        weights, n = self.weights, self.before
         for k in range(30):
             for z in range(3):
-                places = np.argwhere((classes == k) & (state == z) & mask)
+                places = np.argwhere((self.classes == k) & (self.state == z) & mask)
                 if (z == 0 and k < weights["first_class"]) or not len(places):
                     continue
-                counts = weights["tables.counts"][s, k, z].tolist()
-                q = read_run(reader, counts, RAW_BITS[k] if z == 0 else 0, len(places))
-                for (c, y, x), value in zip(places, q, strict=True):
+                counts = weights["tables.counts"][self.s, k, z].tolist()
+                raw = RAW_BITS[k] if z == 0 else 0
+                q = read_run(self.reader, counts, raw, len(places))
+                for (c, y, x), value in zip(places, q.tolist(), strict=True):
                     sign = -1 if n[c, y, x] < 0 else 1
-                    out[c, y, x] = sign * (3 * abs(n[c, y, x]) + value)
-    return out
+                    magnitude = 3 * abs(n[c, y, x]) + value
+                    self.integers[c, y, x] = sign * magnitude
+                    moved = np.float32(0)
+                    if abs(value) <= 15 and not raw:
+                        point = weights["tables.points"][self.s, k, z, value + 15]
+                        moved = point - np.float32(value)
+                    self.values[c, y, x] = np.float32(sign * (magnitude + float(moved)))
 
 
-def test_symbols_of_every_stage_follow_from_the_specification(
-    weights: dict, layers: list[bytes]
+def first_stage(stage: Stage, weights: dict, masks: list[np.ndarray]) -> np.ndarray:
+    """Read stage 0; returns the prediction of the latents."""
+    prediction = np.zeros(stage.values.shape, np.float32)
+    height, width = prediction.shape[1:]
+    channels = weights["smooth.channels"]
+    step = np.float32(3)
+    smooth = np.isin(np.arange(len(prediction)), channels)[:, None, None]
+    steps = [0, 4, 4, 2, 2, 1, 1]
+    for p, mask in enumerate(masks):
+        b = steps[p]
+        around = [(-b, -b), (-b, b), (b, -b), (b, b)]
+        if p % 2 == 0:
+            around = [(-b, 0), (b, 0), (0, -b), (0, b)] if p else []
+        for y, x in np.argwhere(mask):
+            inside = [
+                (y + j, x + i) for j, i in around if 0 <= y + j < height and 0 <= x + i < width
+            ]
+            for m, c in enumerate(channels):
+                total = np.float32(0)
+                for j, i in inside:
+                    total += prediction[c, j, i] + stage.values[c, j, i] * step
+                mean = total / np.float32(max(1, len(inside)))
+                prediction[c, y, x] = weights["smooth.weight"][p, m] * mean
+        stage.read(smooth & mask)
+    stage.read(~smooth & np.ones(prediction.shape, bool))
+    return prediction
+
+
+def restore(weights: dict, y: np.ndarray, step: np.float32) -> np.ndarray:
+    inverse = np.float32(1 / float(step))
+    x = np.clip(np.rint(y * inverse * np.float32(8)), -127, 127)
+    x = convolve(weights, "restoring.enter", x, 0, 1023)
+    for i in range(weights["network"]["blocks"]):
+        inner = convolve(weights, f"restoring.{i}.spatial", np.rint(x / 4), 0, 255)
+        x = np.clip(x + convolve(weights, f"restoring.{i}.mix", inner, -1023, 1023), 0, 1023)
+    out = convolve(weights, "restoring.leave", x, -4096, 4096)
+    return y + (out.astype(np.float32) / np.float32(64)) * step
+
+
+def to_pixels(
+    weights: dict, y: np.ndarray, means: np.ndarray, bases: np.ndarray, scale: float
+) -> np.ndarray:
+    """Latents to pixels (bands, rows, columns), in Python's integers."""
+    fixed = np.rint(y.astype(np.float64) * 2**10).astype(np.int64).reshape(len(y), -1)
+    total = weights["linear.weight"].astype(np.int64) @ fixed
+    coefficients = np.rint(total / 2**11).astype(np.int64).reshape(64, 10, -1)
+    bands = np.zeros_like(coefficients)
+    for f in range(64):
+        matrix = np.rint(bases[max(f // 8, f % 8)] * 2**13).astype(np.int64)
+        bands[f] = np.rint(matrix @ coefficients[f] / 2**13)
+    a = [np.sqrt(1 / 8)] + [0.5] * 7
+    height, width = y.shape[1:]
+    pixels = np.zeros((10, 8 * height, 8 * width))
+    unit = weights["network"]["unit"] * scale
+    for i in range(8):
+        for j in range(8):
+            total = np.zeros(bands.shape[1:], np.int64)
+            for u in range(8):
+                for v in range(8):
+                    cosine = np.cos(np.pi * (2 * i + 1) * u / 16)
+                    cosine *= np.cos(np.pi * (2 * j + 1) * v / 16)
+                    total += int(np.rint(2**14 * a[u] * a[v] * cosine)) * bands[8 * u + v]
+            value = total * (unit * 2.0**-12 * 2.0**-14) + (means * (unit / 16))[:, None]
+            pixels[:, i::8, j::8] = value.reshape(10, height, width)
+    return np.rint(pixels)[:, :HEIGHT, :WIDTH]
+
+
+def test_pixels_follow_from_the_specification(
+    weights: dict, payload: bytes, layers: list[bytes]
 ) -> None:
-    _, tokens = read_tokens(weights, layers)
-    t = log_scales(weights, tokens)
+    (means, bases), tokens = read_tokens(weights, layers)
+    assert np.abs(bases[3] - bases[0]).max() > 0.05
+    t = token_network(weights, "scale", tokens, 96)
     masks = pass_masks(*t.shape[1:])
     for m, channel in enumerate(weights["smooth.channels"]):
         for p, mask in enumerate(masks):
@@ -197,10 +307,9 @@ def test_symbols_of_every_stage_follow_from_the_specification(
                 t[channel] + weights["smooth.offset"][p, m], np.minimum(t[channel], -2)
             )
             t[channel] = np.where(mask, lowered, t[channel])
+    mean = token_network(weights, "mean", tokens, 32767).astype(np.float32)
+    mean *= weights["mean.unit"][:, None, None]
     n = np.zeros(t.shape, int)
-    smooth = np.isin(np.arange(len(t)), weights["smooth.channels"])[:, None, None]
-    parts = [smooth & mask for mask in masks] + [~smooth & np.ones(t.shape, bool)]
-    everywhere = [np.ones(t.shape, bool)]
     for s, data in enumerate(layers[len(tokens) :]):
         r = t + 12 * (s - 1)
         if s:
@@ -209,26 +318,27 @@ def test_symbols_of_every_stage_follow_from_the_specification(
             x = convolve(weights, "context.enter", x, 0, 255)
             x = convolve(weights, "context.spatial", x, 0, 255)
             r = clipped + convolve(weights, "context.leave", x, -48, 48)
-        n = read_stage(weights, s, data, n, r, everywhere if s else parts)
-
-    model = load_model()
-    indices = np.stack(tokens).astype(np.int32)
-    values = _decode_refinement(model, indices, layers[len(tokens) :])
+        stage = Stage(weights, s, data, n, r)
+        if s:
+            stage.read(np.ones(t.shape, bool))
+        else:
+            prediction = first_stage(stage, weights, masks)
+        n = stage.integers
+        step = np.float32(3.0 ** (1 - s))
+        latents = mean + (stage.values * step + prediction)
+        pixels = to_pixels(
+            weights, restore(weights, latents, step), means, bases, float(np.float32(0.6))
+        )
+        assert np.array_equal(decode_tile(payload, len(tokens) + s + 1), pixels)
     assert np.abs(n).max() > 20
-    # The integers tell each latent of the residual to within a step of the last stage, but for the prediction.
-    rough = np.ones(len(n), bool)
-    rough[weights["smooth.channels"]] = False
-    step = 3.0 ** (len(tokens) + 2 - len(layers))
-    assert np.abs(values[rough] - n[rough] * step).max() < step
-    assert np.array_equal(values[rough] == 0, n[rough] == 0)
 
 
-def test_spectral_transform_follows_from_the_specification(
-    weights: dict, layers: list[bytes]
+def test_pixels_of_tokens_alone_follow_from_the_specification(
+    weights: dict, payload: bytes, layers: list[bytes]
 ) -> None:
-    (means, bases), _ = read_tokens(weights, layers)
-    unit = weights["network"]["unit"] * 0.6 / 16
-    transform = SpectralTransform.decode(SymbolDecoder(layers[0][8 + 4 :]), 10, unit)
-    assert np.abs(transform.centre - means * unit).max() < 0.01
-    assert np.abs(transform.bases - bases).max() < 1e-5
-    assert np.abs(bases[3] - bases[0]).max() > 0.05
+    (means, bases), tokens = read_tokens(weights, layers)
+    for count in range(1, len(tokens) + 1):
+        mean = token_network(weights, "mean", tokens[:count], 32767).astype(np.float32)
+        mean *= weights["mean.unit"][:, None, None]
+        pixels = to_pixels(weights, mean, means, bases, float(np.float32(0.6)))
+        assert np.array_equal(decode_tile(payload, count), pixels)

@@ -7,10 +7,10 @@ from eocodec.spectral import (
     ANGLE_UNIT,
     GROUP_OF,
     GROUPS,
+    INVERSE_COSINES,
     SpectralTransform,
     angles_between,
     block_transform,
-    inverse_block_transform,
     rotated,
 )
 
@@ -24,11 +24,19 @@ def correlated(bands: int, seed: int = 0) -> np.ndarray:
     return (np.tensordot(mix, shared, 1) + noise + 3000).astype(np.float32)
 
 
+def pixels_of(transform: SpectralTransform, coefficients: np.ndarray) -> np.ndarray:
+    """Inverse of coefficients in DN, as integers of 1/64 DN."""
+    return transform.inverse(np.rint(coefficients * 64.0), 1 / 64, np.dtype(np.float32))
+
+
+def rms(error: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
+
+
 def test_block_transform_is_orthonormal_and_orders_frequencies_by_row() -> None:
     planes = correlated(2)
     coefficients = block_transform(planes)
     assert coefficients.shape == (64, 2, 4, 5)
-    assert np.abs(inverse_block_transform(coefficients) - planes).max() < 0.01
     assert np.square(coefficients, dtype=np.float64).sum() == pytest.approx(
         np.square(planes, dtype=np.float64).sum(), rel=1e-5
     )
@@ -41,7 +49,7 @@ def test_block_transform_is_orthonormal_and_orders_frequencies_by_row() -> None:
 def test_coefficients_give_the_bands_back(bands: int) -> None:
     pixels = correlated(bands)
     transform, coefficients = SpectralTransform.fit(pixels)
-    assert np.abs(transform.inverse(coefficients) - pixels).max() < 0.05
+    assert rms(pixels_of(transform, coefficients) - pixels) < 0.2
 
 
 def test_energy_gathers_in_the_first_components() -> None:
@@ -54,7 +62,7 @@ def test_error_in_coefficients_is_error_in_bands() -> None:
     pixels = correlated(10)
     transform, coefficients = SpectralTransform.fit(pixels)
     noise = np.random.default_rng(1).normal(0, 20, coefficients.shape).astype(np.float32)
-    decoded = transform.inverse(coefficients + noise)
+    decoded = pixels_of(transform, coefficients + noise)
     assert np.sqrt(np.mean((decoded - pixels) ** 2)) == pytest.approx(20, rel=0.03)
 
 
@@ -77,7 +85,7 @@ def test_rotations_that_do_not_pay_are_left_out() -> None:
         transform.encode(coder)
         sizes.append(len(coder.finish()))
         kept.append(np.count_nonzero(transform.angles))
-        assert np.abs(transform.inverse(coefficients) - pixels).max() < 0.05
+        assert rms(pixels_of(transform, coefficients) - pixels) < 0.2
     assert sizes == sorted(sizes, reverse=True)
     assert kept[0] >= kept[1] > kept[2]
     assert sizes[2] < 60
@@ -100,14 +108,14 @@ def test_decoded_transform_is_the_one_encoded(bands: int) -> None:
     transform.encode(coder)
     again = SpectralTransform.decode(SymbolDecoder(coder.finish()), bands, 16.0)
     assert np.array_equal(again.bases, transform.bases)
-    assert np.array_equal(again.centre, transform.centre)
+    assert np.array_equal(again.mean, transform.mean)
 
 
 def test_constant_and_repeated_bands_come_back() -> None:
     pixels = np.repeat(correlated(1), 3, axis=0)
     pixels[2] = 5
     transform, coefficients = SpectralTransform.fit(pixels)
-    assert np.abs(transform.inverse(coefficients) - pixels).max() < 0.05
+    assert rms(pixels_of(transform, coefficients) - pixels) < 0.2
 
 
 def test_rotations_beyond_a_right_angle_are_refused() -> None:
@@ -117,3 +125,19 @@ def test_rotations_beyond_a_right_angle_are_refused() -> None:
     SpectralTransform(angles, np.zeros(2, np.int64), 1.0).encode(coder)
     with pytest.raises(FormatError, match="rotation"):
         SpectralTransform.decode(SymbolDecoder(coder.finish()), 2, 1.0)
+
+
+def test_inverse_cosines_are_the_same_everywhere() -> None:
+    """Far enough from halves that no library's cosine rounds another way; a weighted sum is pinned."""
+    assert np.array_equal(INVERSE_COSINES[0, :4], [2048, 2841, 2676, 2408])
+    weights = np.arange(1, INVERSE_COSINES.size + 1).reshape(INVERSE_COSINES.shape)
+    assert int((INVERSE_COSINES * weights).sum()) == 67739648
+    exact = 2.0**14 * np.kron(_cosines().T, _cosines().T)
+    assert np.abs(np.abs(exact - np.floor(exact)) - 0.5).min() > 1e-6
+
+
+def _cosines() -> np.ndarray:
+    frequency = np.arange(8)[:, None]
+    basis = np.cos(np.pi * (np.arange(8) + 0.5) * frequency / 8) / 2
+    basis[0] /= np.sqrt(2)
+    return basis

@@ -12,8 +12,10 @@ import torch
 from eocodec.codec_models import ModelCard
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import InputError
+from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.model import build_model, load_weights
-from eocodec.networks import NetworkConfig, ResidualVectorQuantizer
+from eocodec.network_config import NetworkConfig
+from eocodec.networks import ResidualVectorQuantizer
 from eocodec.spectral import block_transform, group_covariances
 from eocodec.training.config import (
     BatchConfig,
@@ -108,6 +110,8 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
         stages=3,
         context_width=8,
         context_steps=5,
+        tuning_crops=5,
+        tuning_steps=3,
     )
     digest = export_model(trainer.average, trainer.sampler, tmp_path / "model", "test", settings)
     card = ModelCard.from_json(
@@ -117,9 +121,9 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
     assert (card.layers, card.token_layers) == (5, 2)
     model = build_model(card, *load_weights(card.weights))
     coefficients = trainer.sampler.draw(1, 64, np.random.default_rng(0))[0]
-    latents, vectors = model.analyse(coefficients)
+    latents, vectors = model.encoder(coefficients)
     assert latents.shape == (24, 8, 8)
-    indices = model.token_indices(vectors)
+    indices = model.tokens.quantise(np.moveaxis(vectors, 0, -1), model.codebooks, 0.0)
     for stage, index in enumerate(indices):
         before = indices[stage - 1] if stage else None
         coder = SymbolEncoder()
@@ -127,7 +131,7 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
         reader = SymbolDecoder(coder.finish())
         assert np.array_equal(model.tokens.decode(reader, stage, index.shape, before), index)
     assert model.scale(indices).shape == latents.shape
-    error = model.synthesise(latents, None) - coefficients
+    error = model.synthesise(latents, None) * 2.0**-COEFFICIENT_BITS - coefficients
     assert np.sqrt(np.mean(error**2)) < np.sqrt(np.mean(coefficients**2)) / 2
 
 

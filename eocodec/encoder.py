@@ -1,0 +1,67 @@
+"""The networks that only the encoder runs, in floating point: pixels' coefficients to latents and token vectors.
+
+They change which bytes are written, never what bytes decode to, so they may use what is fast: torch, and bfloat16 where
+the processor has it. Needs torch (``pip install eocodec[torch]``); decoding does not.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eocodec.cores import single_core_in_workers
+from eocodec.network_config import NetworkConfig
+from eocodec.networks import Analysis, TokenEncoder
+
+FloatArray = npt.NDArray[np.float32]
+
+PARTS = ("analysis.", "token_encoder.")
+
+
+class Encoder:
+    """Analysis and token encoder of a model.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    tensors : dict of str to ndarray
+        The tensors of the weights file whose names start with one of ``PARTS``.
+
+    Raises
+    ------
+    KeyError, RuntimeError
+        A tensor is missing or has the wrong shape.
+    """
+
+    def __init__(self, config: NetworkConfig, tensors: dict[str, npt.NDArray[Any]]) -> None:
+        self._analysis = Analysis(config)
+        self._token_encoder = TokenEncoder(config)
+        for part, network in zip(PARTS, (self._analysis, self._token_encoder), strict=True):
+            state = {
+                name: torch.from_numpy(tensors[part + name].astype(np.float32))
+                for name in network.state_dict()
+            }
+            network.load_state_dict(state)
+            network.eval().requires_grad_(False)
+
+    def __call__(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Coefficients (samples, h, w) in network units -> latents (L, h, w), token vectors (D, h/2, w/2)."""
+        single_core_in_workers()
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()),
+        ):
+            latents = self._analysis(torch.from_numpy(coefficients)[None])
+            vectors = self._token_encoder(latents)
+        return latents[0].numpy(), vectors[0].numpy()
+
+
+@lru_cache(maxsize=1)
+def _fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 natively: then the branches use it."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

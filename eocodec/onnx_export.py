@@ -1,0 +1,166 @@
+"""The decoder's networks as ONNX graphs: the same integers in any runtime.
+
+Four graphs, batched: ``mean`` and ``scale`` take token indices [N, stages, h, w] (int64, an index one past the
+codebook adding nothing), ``context`` the integers and relative log-scales [N, L, h, w] (float32), ``synthesis``
+latents [N, L, h, w] (float32) and the quantiser's step (float32; 0 for tokens alone). What they compute is that of
+:mod:`eocodec.integer_networks`; everything else of a decoder is in SPEC.md. A runtime must not rewrite the graphs
+with other roundings: ONNX Runtime folds multiplications into convolutions unless its optimisations are off
+(``graph_optimization_level = ORT_DISABLE_ALL``).
+
+Needs the onnx package: ``pip install eocodec[onnx]``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from eocodec.integer_networks import (
+    COEFFICIENT_BITS,
+    FINER,
+    INPUT_LEVELS,
+    INPUT_LIMIT,
+    LATENT_BITS,
+    LATENT_LIMIT_BITS,
+    RESTORED_UNIT,
+    STREAM,
+    WEIGHT_BITS,
+    ContextNetwork,
+    IntegerConv,
+    TokenNetwork,
+)
+from eocodec.model import Model
+
+OPSET = 17
+IR_VERSION = 9
+
+
+class _Graph:
+    """Collects nodes and constants; every method returns the name of its result."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Append a node."""
+        output = output or f"value{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
+        """Store a constant."""
+        name = f"constant{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def clip(self, x: str, low: float, high: float, dtype: npt.DTypeLike = np.float32) -> str:
+        """Clamp."""
+        return self.add("Clip", x, self.constant(low, dtype), self.constant(high, dtype))
+
+    def conv(self, x: str, layer: IntegerConv) -> str:
+        """Apply an integer convolution."""
+        reach = layer.weight.shape[2] // 2
+        weight, bias = self.constant(layer.weight), self.constant(layer.bias)
+        total = self.add("Conv", x, weight, bias, pads=[reach] * 4)
+        scaled = self.add("Mul", total, self.constant(layer.multiplier[:, None, None]))
+        return self.clip(self.add("Round", scaled), layer.low, layer.high)
+
+    def save(self, path: Path, inputs: list[Any], output: str, dtype: int) -> Path:
+        """Write the graph."""
+        result = helper.make_tensor_value_info(output, dtype, ["N", "C", "H", "W"])
+        graph = helper.make_graph(self._nodes, path.stem, inputs, [result], self._constants)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        )
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+        return path
+
+
+def _grid(name: str, channels: int, dtype: int = TensorProto.FLOAT) -> Any:
+    return helper.make_tensor_value_info(name, dtype, ["N", channels, "h", "w"])
+
+
+def _token_graph(network: TokenNetwork, path: Path) -> Path:
+    graph = _Graph()
+    total = ""
+    for stage, table in enumerate(network.embedding):
+        number = graph.constant(stage, np.int64)
+        index = graph.add("Gather", "indices", number, axis=1)
+        part = graph.add("Gather", graph.constant(table), index)
+        total = graph.add("Add", total, part) if total else part
+    x = graph.clip(graph.add("Transpose", total, perm=[0, 3, 1, 2]), 0, 255)
+    x = graph.conv(graph.conv(x, network.spatial), network.expand)
+    x = graph.conv(graph.add("DepthToSpace", x, blocksize=2, mode="CRD"), network.project)
+    inputs = [_grid("indices", len(network.embedding), TensorProto.INT64)]
+    return graph.save(path, inputs, x, TensorProto.FLOAT)
+
+
+def _context_graph(network: ContextNetwork, path: Path) -> Path:
+    graph = _Graph()
+    latents = len(network.leave.weight)
+    magnitude = graph.clip(graph.add("Abs", "integers"), 0, network.magnitude_limit)
+    clipped = graph.clip("log_scale", -network.scale_limit, network.scale_limit)
+    x = graph.add("Concat", magnitude, clipped, axis=1)
+    for layer in (network.enter, network.spatial, network.leave):
+        x = graph.conv(x, layer)
+    out = graph.add("Add", clipped, x)
+    inputs = [_grid("integers", latents), _grid("log_scale", latents)]
+    return graph.save(path, inputs, out, TensorProto.FLOAT)
+
+
+def _synthesis_graph(model: Model, path: Path) -> Path:
+    graph = _Graph()
+    network = model.restoring
+    one = graph.constant(1.0)
+    coarse = graph.add("Greater", "step", graph.constant(0.0))
+    inverse = graph.add("Div", one, graph.add("Where", coarse, "step", one))
+    units = graph.add("Mul", "latents", inverse)
+    x = graph.add("Round", graph.add("Mul", units, graph.constant(INPUT_LEVELS)))
+    x = graph.conv(graph.clip(x, -INPUT_LIMIT, INPUT_LIMIT), network.enter)
+    for block in network.blocks:
+        seen = graph.add("Round", graph.add("Mul", x, graph.constant(1 / FINER)))
+        mixed = graph.conv(graph.conv(seen, block.spatial), block.mix)
+        x = graph.clip(graph.add("Add", mixed, x), 0, STREAM)
+    x = graph.add("Mul", graph.conv(x, network.leave), graph.constant(RESTORED_UNIT))
+    latents = graph.add("Add", "latents", graph.add("Mul", x, "step"))
+    wide = graph.add("Cast", latents, to=TensorProto.DOUBLE)
+    fixed = graph.add("Mul", wide, graph.constant(2.0**LATENT_BITS, np.float64))
+    limit = 2.0**LATENT_LIMIT_BITS
+    fixed = graph.clip(graph.add("Round", fixed), -limit, limit, np.float64)
+    rows = graph.add("Transpose", fixed, perm=[0, 2, 3, 1])
+    total = graph.add("MatMul", rows, graph.constant(model.linear.weight.T, np.float64))
+    down = 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
+    total = graph.add("Round", graph.add("Mul", total, graph.constant(down, np.float64)))
+    out = graph.add("Transpose", total, perm=[0, 3, 1, 2])
+    step = helper.make_tensor_value_info("step", TensorProto.FLOAT, [])
+    inputs = [_grid("latents", model.config.latents), step]
+    return graph.save(path, inputs, out, TensorProto.DOUBLE)
+
+
+def export_onnx(model: Model, folder: Path) -> list[Path]:
+    """Write ``mean.onnx``, ``scale.onnx``, ``context.onnx`` and ``synthesis.onnx`` into a folder.
+
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+        Made where it does not exist.
+
+    Returns
+    -------
+    list of Path
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _token_graph(model.mean_network, folder / "mean.onnx"),
+        _token_graph(model.scale_network, folder / "scale.onnx"),
+        _context_graph(model.context, folder / "context.onnx"),
+        _synthesis_graph(model, folder / "synthesis.onnx"),
+    ]

@@ -1,0 +1,242 @@
+"""The same bytes decode to the same pixels, whatever computes them (rows of the matrix in COMPATIBILITY.md)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import rasterio
+import torch
+from torch.nn import functional as F
+
+from eocodec.integer_networks import (
+    FINER,
+    INPUT_LEVELS,
+    INPUT_LIMIT,
+    STREAM,
+    IntegerConv,
+    RestoringNetwork,
+)
+from eocodec.model import Model, load_model
+from eocodec.onnx_export import export_onnx
+from eocodec.payload import layer_bodies, parse_head, pixel_crc32c
+from eocodec.tile import EncodeSettings, decode_tile, encode_tile
+
+DATA = Path(__file__).parents[1] / "data"
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+DECODE = """
+import sys
+if "without torch" in sys.argv[2:]:
+    sys.modules["torch"] = None
+from eocodec.tile import decode_tile
+from eocodec.payload import pixel_crc32c
+data = open(sys.argv[1], "rb").read()
+print(*(pixel_crc32c(decode_tile(data, layers)) for layers in range(1, 7)), "torch" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def payload() -> bytes:
+    with rasterio.open(DATA / "s2_berlin.tif") as dataset:
+        pixels = dataset.read()[:, 96:224, 64:160]
+    return encode_tile(pixels, EncodeSettings(layers=6, step_scale=0.7))
+
+
+@pytest.fixture(scope="module")
+def expected(payload: bytes) -> list[int]:
+    return [pixel_crc32c(decode_tile(payload, layers)) for layers in range(1, 7)]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OPENBLAS_NUM_THREADS": "1"},
+        {"OPENBLAS_NUM_THREADS": "2"},
+        {"OPENBLAS_CORETYPE": "PRESCOTT"},
+        {"OPENBLAS_CORETYPE": "HASWELL"},
+        {"OPENBLAS_CORETYPE": "ZEN"},
+        {"OPENBLAS_CORETYPE": "SKYLAKEX"},
+        {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX"},
+    ],
+    ids=lambda environment: " ".join(f"{k}={v}" for k, v in environment.items()),
+)
+def test_pixels_do_not_depend_on_threads_or_processor(
+    environment: dict[str, str], payload: bytes, expected: list[int], tmp_path: Path
+) -> None:
+    """OpenBLAS sums in another order for every processor it is told to be; numpy likewise without AVX and FMA."""
+    path = tmp_path / "tile"
+    path.write_bytes(payload)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DECODE, str(path)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [int(crc) for crc in done.stdout.split()[:6]] == expected
+
+
+def test_decoding_needs_no_torch(payload: bytes, expected: list[int], tmp_path: Path) -> None:
+    path = tmp_path / "tile"
+    path.write_bytes(payload)
+    command = [sys.executable, "-c", DECODE, str(path)]
+    free = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert free[6] == "False"
+    without = subprocess.run(
+        [*command, "without torch"], capture_output=True, text=True, check=True
+    )
+    assert [int(crc) for crc in without.stdout.split()[:6]] == expected
+
+
+def test_tile_decodes_alike_in_any_company(payload: bytes, expected: list[int]) -> None:
+    """Between other tiles, in a thread, and prefix by prefix: decoding keeps no state."""
+    with rasterio.open(DATA / "s2_berlin.tif") as dataset:
+        other = encode_tile(dataset.read()[:, :64, :64], EncodeSettings(layers=4))
+    for layers in (6, 1, 3):
+        decode_tile(other)
+        assert pixel_crc32c(decode_tile(payload, layers)) == expected[layers - 1]
+
+
+def run_torch(
+    network: RestoringNetwork, units: torch.Tensor, conv: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """The restoring network in torch, on latents [B, L, h, w] in steps."""
+
+    def apply(layer: IntegerConv, x: torch.Tensor) -> torch.Tensor:
+        weight = torch.from_numpy(layer.weight).to(x)
+        bias = torch.from_numpy(layer.bias).to(x)
+        factor = torch.from_numpy(layer.multiplier).to(x)[:, None, None]
+        total = conv(x, weight, bias, layer.weight.shape[2] // 2)
+        return (total * factor).round().clamp(layer.low, layer.high)
+
+    x = apply(network.enter, (units * INPUT_LEVELS).round().clamp(-INPUT_LIMIT, INPUT_LIMIT))
+    for block in network.blocks:
+        x = (x + apply(block.mix, apply(block.spatial, (x / FINER).round()))).clamp(0, STREAM)
+    return apply(network.leave, x) / 64
+
+
+def plain(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, reach: int) -> torch.Tensor:
+    return F.conv2d(x, w, b, padding=reach)
+
+
+def through_int8(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, reach: int) -> torch.Tensor:
+    """Columns times weights in 8-bit integers, wider inputs as two digits of seven bits."""
+    height, width = x.shape[2:]
+    columns = F.unfold(x, 2 * reach + 1, padding=reach).movedim(1, -1).flatten(0, 1)
+    matrix = w.flatten(1).T.contiguous().to(torch.int8)
+    high = (columns / 128).floor()
+    total = sum(
+        torch._int_mm(digit.to(torch.int8), matrix) * scale
+        for digit, scale in ((columns - 128 * high, 1), (high, 128))
+    )
+    out = total.reshape(len(x), height * width, -1).movedim(-1, 1).float()
+    return out.reshape(len(x), -1, height, width) + b[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def units() -> torch.Tensor:
+    rng = np.random.default_rng(5)
+    heavy = rng.laplace(0, 1, (16, 384, 6, 8)) * rng.exponential(1, (1, 384, 1, 1))
+    return torch.from_numpy(heavy.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def restored(model: Model, units: torch.Tensor) -> np.ndarray:
+    return np.stack([model.restoring(part.numpy()) for part in units])
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_torch_gives_the_same_integers(
+    model: Model,
+    units: torch.Tensor,
+    restored: np.ndarray,
+    number: int,
+    onednn: bool,
+    batch: int,
+) -> None:
+    """NNPACK's Winograd convolutions, which torch may use without oneDNN for batches of 16, are not exact."""
+    torch.set_num_threads(number)
+    with (
+        torch.backends.mkldnn.flags(enabled=onednn),
+        torch.backends.nnpack.flags(enabled=False),
+        torch.inference_mode(),
+    ):
+        parts = [run_torch(model.restoring, part, plain) for part in units.split(batch)]
+    assert np.array_equal(torch.cat(parts).numpy(), restored)
+
+
+def test_int8_matrix_products_give_the_same_integers(
+    model: Model, units: torch.Tensor, restored: np.ndarray
+) -> None:
+    with torch.inference_mode():
+        assert np.array_equal(run_torch(model.restoring, units, through_int8).numpy(), restored)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_cuda_gives_the_same_integers(
+    model: Model, units: torch.Tensor, restored: np.ndarray
+) -> None:
+    torch.backends.cudnn.allow_tf32 = False
+    with torch.inference_mode():
+        out = run_torch(model.restoring, units.cuda(), plain)
+    assert np.array_equal(out.cpu().numpy(), restored)
+
+
+@pytest.fixture(scope="module")
+def sessions(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    paths = export_onnx(model, tmp_path_factory.mktemp("onnx"))
+    return {
+        path.stem: onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        for path in paths
+    }
+
+
+def test_onnx_runtime_gives_the_same_integers(
+    model: Model, sessions: dict[str, object], payload: bytes
+) -> None:
+    bodies = layer_bodies(payload, parse_head(payload))
+    assert len(bodies) == 6
+    rng = np.random.default_rng(6)
+    indices = rng.integers(0, model.config.codebook_size + 1, (2, 2, 5, 4))
+    for name, network in (("mean", model.mean_network), ("scale", model.scale_network)):
+        out = sessions[name].run(None, {"indices": indices})[0]
+        for sample, tokens in zip(out, indices, strict=True):
+            assert np.array_equal(sample, network(tokens.astype(np.int32)))
+    integers = rng.integers(-9, 10, (2, 384, 6, 8)).astype(np.int32)
+    scales = rng.integers(-60, 60, integers.shape).astype(np.int32)
+    feeds = {"integers": integers.astype(np.float32), "log_scale": scales.astype(np.float32)}
+    out = sessions["context"].run(None, feeds)[0]
+    for sample, n, t in zip(out, integers, scales, strict=True):
+        assert np.array_equal(sample, model.context(n, t))
+    latents = rng.laplace(0, 4, integers.shape).astype(np.float32)
+    for step in (3.0, 1.0, 1 / 3, None):
+        feeds = {"latents": latents, "step": np.array(step or 0, np.float32)}
+        out = sessions["synthesis"].run(None, feeds)[0]
+        for sample, part in zip(out, latents, strict=True):
+            assert np.array_equal(sample, model.synthesise(part, step))
