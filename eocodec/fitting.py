@@ -36,7 +36,6 @@ _BITS_A_WEIGHT = 2.5
 _CODED_REFERENCES = 3
 _RIDGE = 1e-5
 _CORRELATION_SAMPLES = 8192
-_FEWEST_COPIES = 64
 # Only this many planes back are tried as references, so that the search stays linear in bands.
 _SEARCH_BACK = 16
 
@@ -189,21 +188,6 @@ def _candidates(size: int, fitted: int, references: int) -> list[int]:
         for number in kinds
         if fitted >= fewest * (KINDS[number].spatial + KINDS[number].details * references) + 2
     ]
-
-
-def copies_pay(
-    context: PassContext, target: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
-) -> bool:
-    """Return whether samples mostly repeat the neighbour that their reference repeats."""
-    if not context.references or target.size < _FEWEST_COPIES:
-        return False
-    rows = _fit_rows(context.shape)
-    hit, value = context.copies(rows)
-    if valid is not None:
-        hit &= valid[rows]
-    hits = int(np.count_nonzero(hit))
-    right = int(np.count_nonzero(hit & (value == target[rows])))
-    return 20 * hits > hit.size and 5 * right > 4 * hits
 
 
 def _copied_neighbour(

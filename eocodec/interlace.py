@@ -101,16 +101,16 @@ class CodedPlane:
     errors: list[Phases] = field(default_factory=list)
 
 
-def learned_plane(grid: IntArray) -> CodedPlane:
-    """Return the plane of values (H, W) that are known at every position from the start."""
-    plane = CodedPlane()
-    levels = len(level_shapes(*grid.shape))
-    for _ in range(levels - 1):
-        plane.values.append(
-            {phase: pad_phase(grid[phase[0] :: 2, phase[1] :: 2]) for phase in PHASES}
-        )
+KnownPlane = list[Phases]
+
+
+def known_plane(grid: IntArray) -> KnownPlane:
+    """Return the padded phases, finest first, of a plane (H, W) that is known before any pass."""
+    levels: KnownPlane = []
+    for _ in level_shapes(*grid.shape)[1:]:
+        levels.append({phase: pad_phase(grid[phase[0] :: 2, phase[1] :: 2]) for phase in PHASES})
         grid = grid[::2, ::2]
-    return plane
+    return levels
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,6 @@ class PassParameters:
         Weights of the context terms, in 1/256: constant, near and far gradient, near and far errors,
         error of the first coded reference, its cross sum, summed errors of the other ones, detail of the
         learned reference.
-    copies : bool
-        Whether a sample whose reference equals a near neighbour of its own is predicted to do so too
-        (nearest-neighbour resampling repeats the same samples in every band).
     """
 
     kind: int
@@ -171,7 +168,6 @@ class PassParameters:
     spatial: tuple[int, ...]
     spectral: tuple[int, ...]
     scales: tuple[int, ...]
-    copies: bool = False
 
 
 class PassContext:
@@ -184,6 +180,7 @@ class PassContext:
         values: Phases,
         errors: Phases,
         references: list[CodedPlane],
+        labels: KnownPlane | None,
         level: int,
     ) -> None:
         self.shape = phase_shape(shape, phase)
@@ -195,6 +192,7 @@ class PassContext:
         self._learned = [
             place for place, reference in enumerate(references) if not reference.errors
         ]
+        self._labels = None if labels is None else labels[level]
         self._phase = phase
         self._around = [self._sum(shown, phase, _NEIGHBOURS[phase][:4]) for shown in self._shown]
 
@@ -252,20 +250,21 @@ class PassContext:
         total >>= WEIGHT_BITS + 2
         return np.clip(total, 0, top, out=total)
 
-    def copies(self, rows: slice = slice(None)) -> tuple[npt.NDArray[np.bool_], IntArray]:
-        """Return where a reference equals one of its near neighbours, and the plane's value there.
+    def copies(self) -> tuple[npt.NDArray[np.bool_], IntArray] | None:
+        """Return where a near neighbour has the sample's label, and the plane's value there.
 
-        The first match counts: references in order, then neighbours in order.
+        The first such neighbour counts; None without labels.
         """
-        value = self.taps[0][rows].copy()
+        if self._labels is None:
+            return None
+        value = self.taps[0].copy()
         hit = np.zeros(value.shape, bool)
-        for phases in self._shown:
-            centre = self._tap(phases, self._phase, (0, 0))[rows]
-            for index, offset in enumerate(_NEIGHBOURS[self._phase][:4]):
-                same = centre == self._tap(phases, self._phase, offset)[rows]
-                same &= ~hit
-                np.copyto(value, self.taps[index][rows], where=same)
-                hit |= same
+        centre = self._tap(self._labels, self._phase, (0, 0))
+        for index, offset in enumerate(_NEIGHBOURS[self._phase][:4]):
+            same = centre == self._tap(self._labels, self._phase, offset)
+            same &= ~hit
+            np.copyto(value, self.taps[index], where=same)
+            hit |= same
         return hit, value
 
     def scale_terms(self, rows: slice = slice(None)) -> list[IntArray]:

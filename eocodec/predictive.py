@@ -21,7 +21,7 @@ from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import UnsupportedError
 from eocodec.fitting import order_planes
 from eocodec.integers import IntegerReader, pack_integers, unpack_integers
-from eocodec.interlace import CodedPlane, learned_plane
+from eocodec.interlace import CodedPlane, KnownPlane, known_plane
 from eocodec.payload import Buffer, ByteReader, put_varint
 from eocodec.planes import (
     NARROW_TOP,
@@ -30,6 +30,14 @@ from eocodec.planes import (
     nearest_values,
     planes_per_band,
     restore_band,
+)
+from eocodec.predictive_copies import (
+    MAX_PATTERNS,
+    MAX_TURNS,
+    find_patterns,
+    labels_of,
+    parse_pattern,
+    pattern_integers,
 )
 from eocodec.predictive_levels import Allowed
 from eocodec.predictive_planes import PlaneDecoder, PlaneEncoder, walk
@@ -104,23 +112,32 @@ def encode_predictive(
     unknown = (
         [value - guess for value, guess in zip(values, known, strict=True)] if known else values
     )
+    patterns, pattern_of = find_patterns(values)
+    labels = [None, *(known_plane(labels_of(pattern)) for pattern in patterns)]
     for index, references in order_planes(unknown):
         plane = planes[index]
         if plane is None:
-            sides.append(PlaneSide(index, None, (), 0, {}))
+            sides.append(PlaneSide(index, None, (), 0, 0, {}))
             continue
         shown = {number: coded[number] for number in references if number in coded}
         if known and plane.top:
-            shown[len(planes) + index] = learned_plane(known[index])
+            shown[len(planes) + index] = CodedPlane(known_plane(known[index]))
         tops = [plane.top, *(_top(planes, number) for number in shown)]
         valid = _valid(invalid, index // per_band)
+        pattern = pattern_of[index]
         encoder = PlaneEncoder(tops, plane.near, values[index], valid, scheme)
         if plane.top:
-            coded[index] = walk(shape, encoder.base, list(shown.values()), encoder.step, work)[0]
-        sides.append(PlaneSide(index, plane, tuple(shown), encoder.base, encoder.parameters))
+            coded[index] = walk(
+                shape, encoder.base, list(shown.values()), labels[pattern], encoder.step, work
+            )[0]
+        sides.append(
+            PlaneSide(index, plane, tuple(shown), pattern, encoder.base, encoder.parameters)
+        )
         passes += encoder.passes
     model = ResidualModel.fit(scheme, passes)
-    side = [*repeats.side_integers(), scheme.octave_bits, int(wide)]
+    side = [*repeats.side_integers(), scheme.octave_bits, int(wide), len(patterns)]
+    for flags in patterns:
+        side += pattern_integers(flags)
     for plane_side in sides:
         side += side_integers(plane_side, shape)
     packed = pack_integers(side + model.side_integers())
@@ -170,7 +187,7 @@ def decode_predictive(
     per_band = planes_per_band(dtype)
     number = bands * per_band
     limit = number * (_MAX_SIDE_PER_PLANE + min(_MAX_GAPS, height * width))
-    limit += height + width + _MAX_TABLE_INTEGERS
+    limit += height + width + _MAX_TABLE_INTEGERS + 2 * MAX_PATTERNS * MAX_TURNS
     side = IntegerReader(unpack_integers(packed, limit))
     repeats = parse_repeats(side, height, width)
     height, width = height - int(repeats.rows.sum()), width - int(repeats.columns.sum())
@@ -179,11 +196,21 @@ def decode_predictive(
     octave_bits, wide = side.take(1, 2), bool(side.take(0, 1))
     work = np.dtype(np.int64 if wide else np.int32)
     scheme = ClassScheme(octave_bits, wide)
+    labels: list[KnownPlane | None] = [None]
+    for _ in range(side.take(0, MAX_PATTERNS)):
+        labels.append(known_plane(parse_pattern(side, height, width)))
     plane_sides: list[PlaneSide] = []
     for _ in range(number):
         plane_sides.append(
             parse_plane(
-                side, plane_sides, number, (height, width), dtype, wide, learned is not None
+                side,
+                plane_sides,
+                number,
+                (height, width),
+                dtype,
+                wide,
+                learned is not None,
+                len(labels) - 1,
             )
         )
     model = ResidualModel.parse(scheme, side)
@@ -201,11 +228,13 @@ def decode_predictive(
             continue
         if learned is not None and number + index in plane_side.references:
             guess = nearest_values(learned[band], [plane] * per_band)[half]
-            coded[number + index] = learned_plane(guess.astype(work))
+            coded[number + index] = CodedPlane(known_plane(guess.astype(work)))
         if plane.top:
             decoder = PlaneDecoder(plane_side, _valid(invalid, band), model, stream, work)
             shown = [coded[reference] for reference in plane_side.references]
-            kept, grid = walk((height, width), plane_side.base, shown, decoder.step, work)
+            copies = labels[plane_side.pattern]
+            base = plane_side.base
+            kept, grid = walk((height, width), base, shown, copies, decoder.step, work)
             if index in last_use:
                 coded[index] = kept
         else:

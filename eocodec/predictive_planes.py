@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder
 from eocodec.errors import FormatError
-from eocodec.fitting import copies_pay, fit_prediction, fit_scales
+from eocodec.fitting import fit_prediction, fit_scales
 from eocodec.interlace import (
     PASSES,
     CodedPlane,
+    KnownPlane,
     PassContext,
     PassParameters,
     Phases,
@@ -36,9 +37,17 @@ PassStep = Callable[[int, Shape, PassContext], tuple[IntArray, IntArray]]
 
 
 def walk(
-    shape: Shape, base: int, references: list[CodedPlane], step: PassStep, work: np.dtype[Any]
+    shape: Shape,
+    base: int,
+    references: list[CodedPlane],
+    labels: KnownPlane | None,
+    step: PassStep,
+    work: np.dtype[Any],
 ) -> tuple[CodedPlane, IntArray]:
-    """Visit the passes of a plane, coarse to fine; `step` gives each one's values and residuals."""
+    """Visit the passes of a plane, coarse to fine; `step` gives each one's values and residuals.
+
+    Samples of equal `labels` are copies of one another.
+    """
     shapes = level_shapes(*shape)
     grid = np.full((1, 1), base, work)
     errors = np.zeros((1, 1), work)
@@ -50,7 +59,9 @@ def walk(
             size = phase_shape(shapes[level], phase)
             value = residual = np.zeros(size, work)
             if value.size:
-                context = PassContext(phase, shapes[level], values, misses, references, level)
+                context = PassContext(
+                    phase, shapes[level], values, misses, references, labels, level
+                )
                 value, residual = step(level, phase, context)
             values[phase] = pad_phase(value)
             misses[phase] = pad_phase(np.abs(residual))
@@ -104,8 +115,7 @@ class PlaneEncoder:
         """Return decoded values and residuals of one pass."""
         target = _phase_of(self._values, level, phase)
         valid = None if self._valid is None else _phase_of(self._valid, level, phase)
-        copies = copies_pay(context, target, valid)
-        hit, copied = context.copies() if copies else (None, None)
+        hit, copied = context.copies() or (None, None)
         fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
         draft = fit_prediction(context, target, fitted, self._tops)
         prediction = context.predict(draft, self._tops[0])
@@ -115,7 +125,7 @@ class PlaneEncoder:
         if valid is not None:
             residual[~valid] = 0
         scales = fit_scales(context, np.abs(residual), fitted, draft.kind)
-        parameters = replace(draft, scales=scales, copies=copies)
+        parameters = replace(draft, scales=scales)
         self.parameters[level, phase] = parameters
         symbols = quantise(residual, self._near)
         classes = self._scheme.classify(context.scale(parameters, self._near))
@@ -172,8 +182,9 @@ class PlaneDecoder:
         parameters = self._passes[level, phase]
         prediction = context.predict(parameters, self._top)
         classes = self._model.scheme.classify(context.scale(parameters, self._near))
-        if parameters.copies:
-            hit, copied = context.copies()
+        found = context.copies()
+        if found is not None:
+            hit, copied = found
             np.copyto(prediction, copied, where=hit)
             classes[hit] = self._model.scheme.copied
         if self._valid is None:

@@ -41,12 +41,13 @@ class PlaneSide:
     """Side information of one plane, in coding order.
 
     References from the number of planes on are the learned planes. A plane of None is not coded: its
-    samples are those of the learned layers.
+    samples are those of the learned layers. Pattern k > 0 is the k-th of copies, 0 is none.
     """
 
     index: int
     plane: Plane | None
     references: tuple[int, ...]
+    pattern: int
     base: int
     passes: dict[tuple[int, Shape], PassParameters]
 
@@ -67,11 +68,11 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
         out += divmod(int.from_bytes(struct.pack("<d", value), "little"), 1 << 32)
     if not plane.top:
         return out
-    out += [side.base, len(side.references), *side.references]
+    out += [side.base, side.pattern, len(side.references), *side.references]
     for key in _pass_keys(shape):
         parameters = side.passes[key]
         kind, shift = KINDS[parameters.kind], parameters.shift
-        out.append(parameters.kind + len(KINDS) * parameters.copies)
+        out.append(parameters.kind)
         weights = parameters.spatial + parameters.spectral
         if weights:
             out += [shift, *(weight >> shift for weight in weights)]
@@ -103,10 +104,11 @@ def parse_plane(
     dtype: np.dtype[Any],
     wide: bool,
     learned: bool,
+    patterns: int,
 ) -> PlaneSide:
     """Return the next plane of `number` in all, after `earlier`; raises `FormatError`.
 
-    `learned` tells whether there are learned planes to refer to.
+    `learned` tells whether there are learned planes to refer to; there are `patterns` of copies.
     """
     index = side.take(0, number - 1)
     if any(plane.index == index for plane in earlier):
@@ -115,8 +117,9 @@ def parse_plane(
     if plane is None and not learned:
         raise FormatError("predictive layer leaves a plane to learned layers that it does not have")
     if plane is None or not plane.top:
-        return PlaneSide(index, plane, (), 0, {})
+        return PlaneSide(index, plane, (), 0, 0, {})
     base = side.take(0, plane.top)
+    pattern = side.take(0, patterns)
     references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
     known = {other.index for other in earlier if other.plane is not None and other.plane.top}
     known |= {number + index} if learned else set()
@@ -124,7 +127,7 @@ def parse_plane(
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
     passes = {}
     for key in _pass_keys(shape):
-        copies, number_of_kind = divmod(side.take(0, 2 * len(KINDS) - 1), len(KINDS))
+        number_of_kind = side.take(0, len(KINDS) - 1)
         kind = KINDS[number_of_kind]
         count = kind.spatial + kind.details * len(references)
         shift = side.take(0, MAX_SHIFT) if count else 0
@@ -135,10 +138,8 @@ def parse_plane(
         scales = [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
         scales += [0] * (SCALE_WEIGHTS - terms)
         spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
-        passes[key] = PassParameters(
-            number_of_kind, shift, spatial, spectral, tuple(scales), bool(copies)
-        )
-    return PlaneSide(index, plane, references, base, passes)
+        passes[key] = PassParameters(number_of_kind, shift, spatial, spectral, tuple(scales))
+    return PlaneSide(index, plane, references, pattern, base, passes)
 
 
 def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane | None:
