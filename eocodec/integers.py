@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
-from eocodec.errors import FormatError, LimitError
+from eocodec.errors import FormatError, InputError, LimitError
 from eocodec.payload import Buffer, ByteReader, put_varint
 
 _LENGTHS = 35
 _CHUNK_BITS = 12
-# Bounds what a few hostile bytes can make a reader allocate.
+# Both bound what hostile bytes can make a reader allocate.
 _MOST_PER_BYTE = 256
+MAX_INTEGERS = 1 << 22
 
 
 def _weights(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -23,8 +24,19 @@ def _weights(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def pack_integers(values: Sequence[int] | npt.NDArray[np.int64]) -> bytes:
-    """Return `values`, signed and each of at most 33 bits, as bytes."""
+    """Return `values`, signed and each of at most 33 bits, as bytes.
+
+    Raises
+    ------
+    InputError
+        When there are more than `MAX_INTEGERS`.
+    """
     signed = np.asarray(values, np.int64)
+    if len(signed) > MAX_INTEGERS:
+        raise InputError(
+            f"a tile with {len(signed)} integers of side information, more than {MAX_INTEGERS}; "
+            "choose smaller tiles"
+        )
     zigzag = (signed << 1) ^ (signed >> 63)
     lengths = np.frexp(zigzag.astype(np.float64))[1]
     histogram = np.bincount(lengths, minlength=_LENGTHS)
@@ -47,11 +59,11 @@ def pack_integers(values: Sequence[int] | npt.NDArray[np.int64]) -> bytes:
     return packed + bytes(4 * words)
 
 
-def unpack_integers(data: Buffer, limit: int) -> list[int]:
+def unpack_integers(data: Buffer, limit: int) -> npt.NDArray[np.int64]:
     """Return the integers of `pack_integers`; more than `limit` raise `LimitError`."""
     reader = ByteReader(data, "side information")
     count = reader.varint()
-    if count > min(limit, _MOST_PER_BYTE * len(reader.view)):
+    if count > min(limit, MAX_INTEGERS, _MOST_PER_BYTE * len(reader.view)):
         raise LimitError(f"side information declares {count} integers; too many")
     size = reader.u8()
     if size > _LENGTHS:
@@ -60,23 +72,25 @@ def unpack_integers(data: Buffer, limit: int) -> list[int]:
     if (levels > 15).any() or (count and not levels.any()):
         raise FormatError("side information has an invalid table")
     decoder = SymbolDecoder(reader.take(len(reader.view) - reader.pos))
-    present = np.flatnonzero(levels)
+    present = np.flatnonzero(levels).astype(np.int8)
+    zigzag = np.zeros(count, np.int64)
     if count == 0:
-        return []
+        return zigzag
     lengths = present[decoder.decode(count, _weights(levels[levels > 0]))]
-    zigzag = np.where(lengths > 0, np.left_shift(1, np.maximum(lengths, 1) - 1), 0)
+    leading = lengths > 0
+    zigzag[leading] = np.left_shift(np.int64(1), lengths[leading] - 1)
     for shift in range(0, _LENGTHS, _CHUNK_BITS):
         bits = np.clip(lengths - 1 - shift, 0, _CHUNK_BITS)
         some = bits > 0
-        zigzag[some] += decoder.decode_uniform((1 << bits)[some]).astype(np.int64) << shift
-    signed = (zigzag >> 1) ^ -(zigzag & 1)
-    return [int(value) for value in signed]
+        sizes = np.left_shift(np.int32(1), bits[some])
+        zigzag[some] += decoder.decode_uniform(sizes).astype(np.int64) << shift
+    return (zigzag >> 1) ^ -(zigzag & 1)
 
 
 class IntegerReader:
     """A cursor over unpacked side information that raises `FormatError` at its end."""
 
-    def __init__(self, values: list[int]) -> None:
+    def __init__(self, values: npt.NDArray[np.int64]) -> None:
         self._values = values
         self._pos = 0
 
@@ -92,7 +106,8 @@ class IntegerReader:
         if count < 0 or count > len(self._values) - self._pos:
             raise FormatError("side information ends early")
         self._pos += count
-        return self._values[self._pos - count : self._pos]
+        taken: list[int] = self._values[self._pos - count : self._pos].tolist()
+        return taken
 
     def finish(self) -> None:
         """Raise `FormatError` unless every integer was taken."""

@@ -109,7 +109,7 @@ def _change_side_integer(payload: Payload, chance: random.Random, mutate: Mutate
     try:
         reader = ByteReader(payload.layers[0], "layer")
         scheme = bytes([reader.u8()])
-        integers = unpack_integers(reader.take(reader.varint()), 1 << 16)
+        integers = unpack_integers(reader.take(reader.varint()), 1 << 16).tolist()
     except EocodecError:
         return
     if not integers:
