@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 
 @click.command("models")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def command(as_json: bool) -> None:
+@click.option(
+    "--onnx",
+    "onnx_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the decoder's networks of --model as ONNX graphs into this folder.",
+)
+@click.option("--model", help="Name or id of the model that --onnx writes.")
+def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
     """List the installed models; `eocodec compress --model` takes a name or id."""
     from eocodec.codec_models import DEFAULT_MODEL, list_models
 
+    if onnx_folder is not None:
+        _write_onnx(model, onnx_folder)
+        return
     cards = list_models()
     if as_json:
         click.echo(json.dumps([asdict(card) for card in cards], indent=2, default=str))
@@ -31,3 +42,16 @@ def command(as_json: bool) -> None:
             f"the first {card.token_layers} layers are tokens"
         )
         click.echo(f"  weights  {size:.2f} MB, {card.licence}")
+
+
+def _write_onnx(name: str | None, folder: Path) -> None:
+    try:
+        from eocodec.onnx_export import export_onnx
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed: pip install 'eocodec[onnx]'"
+        ) from error
+    from eocodec.model import load_model
+
+    for path in export_onnx(load_model(name), folder):
+        click.echo(path)

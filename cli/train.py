@@ -46,10 +46,15 @@ def command(
     eocodec train s2-rvq --data scenes --out runs/s2 --export runs/s2/model
     eocodec train d34-reference --data scenes --out runs/d34 --device cuda
     """
-    import torch
+    try:
+        import torch
 
-    from eocodec.training.config import load_config
-    from eocodec.training.loop import Trainer
+        from eocodec.training.config import load_config
+        from eocodec.training.loop import Trainer
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed: pip install 'eocodec[train]'"
+        ) from error
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -287,3 +287,9 @@ def test_info_loads_no_torch(container):
         "sys.exit(status or ('torch' in sys.modules) * 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_models_writes_onnx_graphs(tmp_path):
+    run("models", "--onnx", str(tmp_path / "graphs"))
+    names = {path.name for path in (tmp_path / "graphs").iterdir()}
+    assert names == {"mean.onnx", "scale.onnx", "context.onnx", "synthesis.onnx"}
