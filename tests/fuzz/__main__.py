@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import warnings
 from pathlib import Path
 
 import atheris
@@ -33,6 +34,7 @@ def main() -> None:
 
         warm_up()
 
+    warnings.simplefilter("error")
     target = TARGETS[given.target]
     changed = {"container": mutate_container, "payload": mutate_payload}[given.target]
 

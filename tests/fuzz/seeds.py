@@ -54,6 +54,17 @@ def payloads() -> Iterator[tuple[str, bytes]]:
     holes[0, 8, 8] = -9999
     yield "mask-float", encode_tile(holes, EncodeSettings(lossless=True, nodata=-9999))
     yield "constant-mask", encode_tile(np.where(holes == holes, 5, holes).astype("f4"))
+    image = smooth((2, 24, 30), "u2")
+    yield "bounded", encode_tile(image, EncodeSettings(max_error=3))
+    yield "bounded-bands", encode_tile(image, EncodeSettings(max_error=(2, 9)))
+    yield "bounded-relative", encode_tile(image, EncodeSettings(max_relative_error=0.05))
+    yield "bounded-wide", encode_tile(smooth((1, 20, 20), "i4", 1e5), EncodeSettings(max_error=999))
+    floats = smooth((1, 20, 20), "f4", 0.01)
+    yield "bounded-float", encode_tile(floats, EncodeSettings(max_error=0.01))
+    yield "bounded-sqrt", encode_tile(floats, EncodeSettings(max_error_sqrt=0.01))
+    yield "guarantee", encode_tile(crop(3, 18, 20), EncodeSettings(layers=3, max_error=9))
+    partly = EncodeSettings(layers=4, max_error=(5, None, 0))
+    yield "guarantee-partly", encode_tile(crop(3, 16, 17), partly)
     yield "learned", encode_tile(crop(10, 20, 20))
     yield "learned-stages", encode_tile(crop(10, 20, 18), EncodeSettings(layers=6, step_scale=0.9))
     edges = crop(10, 17, 22)
@@ -94,6 +105,8 @@ def containers() -> Iterator[tuple[str, bytes]]:
             extra={"geotiff": {"raster": "x"}},
         ),
     )
+    asked = EncodeSettings(max_error=(3, None), max_relative_error=0.1, layers=3)
+    yield "promises", eocodec.compress(crop(2, 18, 20), settings=asked)
     yield "learned", eocodec.compress(crop(10, 18, 20), bands=MODEL_BANDS, tile_size=16, nodata=0)
 
 

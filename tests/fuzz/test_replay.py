@@ -12,6 +12,7 @@ from eocodec.payload import build_payload, parse_head
 from tests.fuzz.containers import Container, mutate_container, repair
 from tests.fuzz.limits import TooSlowError, bounded
 from tests.fuzz.payloads import Payload, mutate_payload
+from tests.fuzz.seeds import containers, payloads
 from tests.fuzz.targets import TARGETS, warm_up
 
 HERE = Path(__file__).parent
@@ -19,7 +20,12 @@ INPUTS = {
     target: sorted(HERE.glob(f"corpus/{target}/*")) + sorted(HERE.glob(f"findings/{target}/*"))
     for target in TARGETS
 }
-SEEDS = {target: sorted(HERE.glob(f"corpus/{target}/seed-*")) for target in TARGETS}
+
+
+@pytest.fixture(scope="module")
+def seeds():
+    """Fresh seeds: those in the corpus may be of an older format."""
+    return {"payload": dict(payloads()), "container": dict(containers())}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +35,7 @@ def loaded():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_corpus_and_findings_hold_the_promises(target):
-    assert len(INPUTS[target]) >= len(SEEDS[target]) > 0
+    assert INPUTS[target]
     for path in INPUTS[target]:
         try:
             TARGETS[target](path.read_bytes())
@@ -43,16 +49,15 @@ def test_the_corpus_is_small():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_seeds_are_whole(target):
-    for path in SEEDS[target]:
-        data = path.read_bytes()
+def test_seeds_are_whole(target, seeds):
+    for name, data in seeds[target].items():
         if target == "payload":
             eocodec.verify_tile(data)
-            assert Payload.parse(data).build() == data, path.name
+            assert Payload.parse(data).build() == data, name
         else:
             with eocodec.open(data) as reader:
                 reader.validate(threads=1)
-            assert Container.parse(data).build() == data, path.name
+            assert Container.parse(data).build() == data, name
 
 
 def flip(chance):
@@ -65,11 +70,12 @@ def flip(chance):
     return mutate
 
 
-def test_most_mutated_payloads_pass_the_checksums_of_head_and_layers():
+def test_most_mutated_payloads_pass_the_checksums_of_head_and_layers(seeds):
+    several = list(seeds["payload"].values())
     chance = random.Random(5)
     passed = 0
     for number in range(300):
-        data = SEEDS["payload"][number % len(SEEDS["payload"])].read_bytes()
+        data = several[number % len(several)]
         try:
             eocodec.decode_tile(mutate_payload(data, chance, flip(chance)))
         except eocodec.ChecksumError as error:
@@ -81,10 +87,11 @@ def test_most_mutated_payloads_pass_the_checksums_of_head_and_layers():
     assert passed == 300
 
 
-def test_mutated_containers_pass_the_checksums_of_header_and_index():
+def test_mutated_containers_pass_the_checksums_of_header_and_index(seeds):
+    several = list(seeds["container"].values())
     chance = random.Random(6)
     for number in range(300):
-        data = SEEDS["container"][number % len(SEEDS["container"])].read_bytes()
+        data = several[number % len(several)]
         try:
             eocodec.open(mutate_container(data, chance, flip(chance))).close()
         except eocodec.ChecksumError:
@@ -93,8 +100,8 @@ def test_mutated_containers_pass_the_checksums_of_header_and_index():
             continue
 
 
-def test_repair_makes_damaged_checksums_right():
-    data = bytearray(SEEDS["container"][0].read_bytes())
+def test_repair_makes_damaged_checksums_right(seeds):
+    data = bytearray(seeds["container"]["two-arrays"])
     whole = bytes(data)
     data[20] ^= 1
     data[-15] ^= 1
