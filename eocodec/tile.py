@@ -290,8 +290,8 @@ def _encode_unbounded(task: _Task) -> bytes:
     mask = task.lossy_mask()
     section = None if mask is None else encode_mask(mask)
     bodies = _learned_bodies(task)
-    # The float decoder may differ in the last digit elsewhere: no CRC of its pixels can bind.
-    learned = build_payload(wire.RVQ, task.pixels.dtype, task.shape, bodies, section, None)
+    head = (wire.RVQ, task.pixels.dtype, task.shape, bodies, section)
+    learned = build_payload(*head, pixel_crc32c(decode_tile(build_payload(*head, None))))
     if not _repetitive(task.pixels):
         return learned
     return min(learned, _encode_lossless(task.pixels, task.mask), key=len)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eocodec.codec_models import find_card, list_models
-from eocodec.errors import EocodecError, InputError, ModelError
-from eocodec.model import load_model
+from eocodec.errors import ChecksumError, EocodecError, InputError, ModelError
+from eocodec.model import Model, load_model
 from eocodec.payload import PREDICTIVE, RVQ, parse_head
 from eocodec.rvq import rvq_applies
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
@@ -167,3 +167,14 @@ def test_every_shipped_card_matches_its_weights() -> None:
             card.token_layers,
         )
         assert card.weights.stat().st_size < 10_000_000
+
+
+def test_a_decoder_that_disagrees_raises(
+    berlin: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = encode_tile(berlin[:, :64, :64])
+    decode_tile(payload)
+    exact = Model.synthesise
+    monkeypatch.setattr(Model, "synthesise", lambda *a: exact(*a) + 300)
+    with pytest.raises(ChecksumError, match="pixels"):
+        decode_tile(payload)
