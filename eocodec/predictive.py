@@ -199,20 +199,20 @@ def decode_predictive(
     labels: list[KnownPlane | None] = [None]
     for _ in range(side.take(0, MAX_PATTERNS)):
         labels.append(known_plane(parse_pattern(side, height, width)))
-    plane_sides: list[PlaneSide] = []
+    earlier: dict[int, PlaneSide] = {}
     for _ in range(number):
-        plane_sides.append(
-            parse_plane(
-                side,
-                plane_sides,
-                number,
-                (height, width),
-                dtype,
-                wide,
-                learned is not None,
-                len(labels) - 1,
-            )
+        plane_side = parse_plane(
+            side,
+            earlier,
+            number,
+            (height, width),
+            dtype,
+            wide,
+            learned is not None,
+            len(labels) - 1,
         )
+        earlier[plane_side.index] = plane_side
+    plane_sides = list(earlier.values())
     model = ResidualModel.parse(scheme, side)
     side.finish()
     stream = SymbolDecoder(reader.take(len(reader.view) - reader.pos))

@@ -51,6 +51,11 @@ class PlaneSide:
     base: int
     passes: dict[tuple[int, Shape], PassParameters]
 
+    @property
+    def coded(self) -> bool:
+        """Whether the plane has samples of its own, which others may refer to."""
+        return self.plane is not None and self.plane.top > 0
+
 
 def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
     """Return the integers that describe one plane of `shape` (H, W)."""
@@ -98,7 +103,7 @@ def _pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
 
 def parse_plane(
     side: IntegerReader,
-    earlier: list[PlaneSide],
+    earlier: dict[int, PlaneSide],
     number: int,
     shape: Shape,
     dtype: np.dtype[Any],
@@ -111,7 +116,7 @@ def parse_plane(
     `learned` tells whether there are learned planes to refer to; there are `patterns` of copies.
     """
     index = side.take(0, number - 1)
-    if any(plane.index == index for plane in earlier):
+    if index in earlier:
         raise FormatError(f"predictive layer codes plane {index} twice")
     plane = _parse_map(side, dtype, wide)
     if plane is None and not learned:
@@ -121,7 +126,7 @@ def parse_plane(
     base = side.take(0, plane.top)
     pattern = side.take(0, patterns)
     references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
-    known = {other.index for other in earlier if other.plane is not None and other.plane.top}
+    known = {other for other in references if other in earlier and earlier[other].coded}
     known |= {number + index} if learned else set()
     if len(set(references)) < len(references) or not known.issuperset(references):
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
@@ -163,6 +168,6 @@ def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane |
         for high, word in (words[:2], words[2:])
     )
     end = start + step * top
-    if dtype.kind != "f" or not max(abs(start), abs(end)) <= np.finfo(dtype).max:
+    if dtype.kind != "f" or not max(abs(start), abs(end)) <= float(np.finfo(dtype).max):
         raise FormatError("predictive layer declares a grid outside its dtype")
     return Plane(low, top, grid=(start, step), near=near)

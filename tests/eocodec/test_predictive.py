@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eocodec.bounds import ErrorBounds
 from eocodec.errors import EocodecError, FormatError, InputError, LimitError, UnsupportedError
 from eocodec.integers import MAX_INTEGERS, IntegerReader, pack_integers, unpack_integers
-from eocodec.payload import put_varint
+from eocodec.payload import ByteReader, put_varint
 from eocodec.planes import analyse_plane, band_from_keys, band_keys
 from eocodec.predictive import SCHEME, decode_predictive, encode_predictive
 from eocodec.residual_tables import KNOTS, build_table, fit_table
@@ -175,6 +176,32 @@ def test_side_integers_of_a_hostile_tile_cost_little() -> None:
         unpack_integers(beyond, 1 << 30)
     with pytest.raises(InputError, match="smaller tiles"):
         pack_integers(np.zeros(MAX_INTEGERS + 1, np.int64))
+
+
+def test_many_planes_decode_in_linear_time() -> None:
+    pixels = np.random.default_rng(3).integers(0, 2**60, (4096, 1, 1)).astype("u8")
+    body = encode_predictive(pixels)
+    with limited():
+        np.testing.assert_array_equal(decode_predictive(body, "u8", pixels.shape), pixels)
+
+
+def test_a_grid_beyond_the_dtype_is_refused_without_a_warning() -> None:
+    smooth = np.linspace(0, 1, 400, dtype="f4").reshape(1, 20, 20)
+    body = encode_predictive(smooth, bounds=ErrorBounds((0.01,)))
+    reader = ByteReader(body, "layer")
+    reader.take(1)
+    integers = unpack_integers(reader.take(reader.varint()), 1 << 20)
+    rest = bytes(reader.view[reader.pos :])
+    refused = 0
+    for at in range(40):
+        changed = integers.copy()
+        changed[at] = 0x7FEFFFFF  # as high word of a binary64, beyond any binary32
+        packed = pack_integers(changed)
+        try:
+            decode_predictive(body[:1] + put_varint(len(packed)) + packed + rest, "f4", (1, 20, 20))
+        except FormatError as error:
+            refused += "outside its dtype" in str(error)
+    assert refused
 
 
 def test_side_reader_refuses_to_run_past_its_end_or_stop_before() -> None:
