@@ -50,7 +50,7 @@ def with_coding(
         layers = card.default_layers
     if layers is not None and not 1 <= layers <= card.layers:
         raise InputError(f"layers {layers} is outside 1 to {card.layers} of model {card.name}")
-    header = replace(header, codec=RVQ2D, model=card.id, layers=layers)
+    header = replace(header, codec=RVQ2D, model=card.id[:16], layers=layers)
     return _with_promise(header, settings, exact=False), settings
 
 
