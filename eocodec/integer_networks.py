@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float32]
 
 EXACT_LIMIT = 2**24
 
+_COLUMN_FLOATS = 2**19
+"""The neighbourhoods of so many inputs are laid out at once: it bounds the memory of a 3x3 convolution."""
+
 STREAM = 1023
 """Largest integer of the residual stream of the restoring network."""
 FINER = 4
@@ -95,12 +98,17 @@ class IntegerConv:
             row = width + 2
             padded = np.zeros((inputs, (height + 2) * row + 2), np.float32)
             padded[:, :-2].reshape(inputs, height + 2, row)[:, 1:-1, 1:-1] = x
-            columns = np.empty((9, inputs, height * row), np.float32)
-            for tap, column in enumerate(columns):
-                start = tap // 3 * row + tap % 3
-                column[:] = padded[:, start : start + height * row]
-            total = self._matrix @ columns.reshape(9 * inputs, -1)
-            total = total.reshape(outputs, height, row)[:, :, :width].reshape(outputs, -1)
+            total = np.empty((outputs, height, width), np.float32)
+            lines = max(1, _COLUMN_FLOATS // (9 * inputs * row))
+            for top in range(0, height, lines):
+                size = min(lines, height - top) * row
+                columns = np.empty((9, inputs, size), np.float32)
+                for tap, column in enumerate(columns):
+                    start = (top + tap // 3) * row + tap % 3
+                    column[:] = padded[:, start : start + size]
+                part = self._matrix @ columns.reshape(9 * inputs, -1)
+                total[:, top : top + lines] = part.reshape(outputs, -1, row)[:, :, :width]
+            total = total.reshape(outputs, -1)
         total += self._offset
         total *= self.multiplier[:, None]
         np.rint(total, out=total)

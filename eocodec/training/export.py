@@ -66,9 +66,9 @@ class ExportSettings:
     stages: int = 5
     context_width: int = 96
     context_steps: int = 1500
-    tuning_crops: int = 1500
-    tuning_steps: int = 6000
-    tuning_rate: float = 2e-4
+    tuning_crops: int = 1200
+    tuning_steps: int = 4000
+    tuning_rate: float = 5e-5
     seed: int = 7
 
 
