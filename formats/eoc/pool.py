@@ -6,11 +6,10 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
-
-from threadpoolctl import threadpool_limits
+from typing import Generic, TypeVar
 
 from eocodec.errors import InputError
+from eocodec.formats.eoc.blas import one_blas_thread
 
 T = TypeVar("T")
 
@@ -47,7 +46,6 @@ class OrderedPool(Generic[T]):
     def __init__(self, threads: int | None, tasks: int):
         self._threads = min(thread_count(threads), tasks)
         self._executor: ThreadPoolExecutor | None = None
-        self._limits: Any = None
         self._in_flight: deque[Future[T]] = deque()
 
     def push(self, task: Callable[[], T]) -> list[T]:
@@ -55,8 +53,7 @@ class OrderedPool(Generic[T]):
         if self._threads <= 1:
             return [task()]
         if self._executor is None:
-            # Tiles run in parallel, so the matrix products of one tile do not.
-            self._limits = threadpool_limits(1, user_api="blas")
+            one_blas_thread.enter()
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="eocodec")
         ready = []
         while len(self._in_flight) >= _IN_FLIGHT_PER_THREAD * self._threads:
@@ -76,4 +73,4 @@ class OrderedPool(Generic[T]):
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
-            self._limits.restore_original_limits()
+            one_blas_thread.leave()

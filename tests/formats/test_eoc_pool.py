@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import eocodec
 from eocodec.formats.eoc.pool import OrderedPool, thread_count
@@ -61,6 +62,24 @@ def test_several_tiles_are_shared_by_threads(started):
     eocodec.compress(ARRAY, settings=LOSSLESS, threads=2, tile_size=8)
     assert len(started) == 2
     assert all(name.startswith("eocodec") for name in started)
+
+
+def blas_threads():
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
+
+
+def test_blas_has_one_thread_while_any_pool_runs():
+    with threadpool_limits(3, user_api="blas"):
+        assert blas_threads() == {3}
+        pools = [OrderedPool(2, 4) for _ in range(3)]
+        for pool in pools:
+            pool.push(lambda: None)
+        for pool in pools:
+            assert blas_threads() == {1}
+            pool.close()
+        assert blas_threads() == {3}
 
 
 def test_thread_count_must_be_positive():
