@@ -116,10 +116,10 @@ def fit_prediction(
     copied = _copied_neighbour(context, target, valid) if target.size >= _FEW else None
     if copied is not None:
         # Weights that make the prediction exactly that neighbour.
-        weights = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 8)]
+        exact = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 8)]
         if copied:
-            weights[copied - 1] = 1 << WEIGHT_BITS
-        return _parameters(2, MAX_SHIFT, [*weights, *(0,) * context.references], context)
+            exact[copied - 1] = 1 << WEIGHT_BITS
+        return _parameters(2, MAX_SHIFT, [*exact, *(0,) * context.references], context)
     rows = _fit_rows(context.shape, _FIT_SAMPLES_OF_MANY if target.size >= _MANY else _FIT_SAMPLES)
     base = context.near[rows] / 4.0
     wanted = (target[rows] - base).ravel()
@@ -235,7 +235,10 @@ def _least_magnitudes(
         error = np.abs(wanted - solution.astype(np.float32) @ matrix)
         final = normal, right
         weighted = matrix / (error + activity) ** 2
-    return [np.linalg.solve(final[0][np.ix_(rows, rows)], final[1][rows]) for rows in choices]
+    solutions: list[Float64Array] = []
+    for rows in choices:
+        solutions.append(np.linalg.solve(final[0][np.ix_(rows, rows)], final[1][rows]))
+    return solutions
 
 
 def _fits_word(parameters: PassParameters, tops: Sequence[int]) -> bool:

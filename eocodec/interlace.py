@@ -284,19 +284,20 @@ class PassContext:
         for error in errors[6:]:
             far_errors += error
         terms = [near, far, near_errors, far_errors]
-        others = np.zeros(shape, near.dtype)
+        none = np.zeros(shape, near.dtype)
+        others = none
         if self._misses:
             first = self._misses[0]
             terms.append(self._tap(first, self._phase, (0, 0))[rows])
             cross = [self._tap(first, self._phase, offset)[rows] for offset in _CROSS]
             terms.append((cross[0] + cross[1]) + (cross[2] + cross[3]))
             for misses in self._misses[1:]:
-                others += self._tap(misses, self._phase, (0, 0))[rows]
+                others = others + self._tap(misses, self._phase, (0, 0))[rows]
         else:
-            terms += [others, others]
+            terms += [none, none]
         terms.append(others)
         details = [np.abs(self.detail(place, 0, rows)) for place in self._learned]
-        terms.append(details[0] if details else others)
+        terms.append(details[0] if details else none)
         return terms
 
     def scale(self, parameters: PassParameters, near: int = 0) -> IntArray:

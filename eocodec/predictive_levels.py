@@ -30,6 +30,7 @@ def find_levels(used: npt.NDArray[Any], allowed: Allowed) -> npt.NDArray[Any] | 
     None where they would be too many, or rounding to the dtype breaks a bound.
     """
     low, high = used.min(), used.max()
+    levels: npt.NDArray[Any] | None
     if used.dtype.kind != "f" and int(high) - int(low) < _MAX_TABLE:
         levels = _integer_levels(int(low), int(high), used.dtype, allowed)
     else:

@@ -168,6 +168,10 @@ def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane |
         for high, word in (words[:2], words[2:])
     )
     end = start + step * top
-    if dtype.kind != "f" or not max(abs(start), abs(end)) <= float(np.finfo(dtype).max):
+    if dtype.kind != "f" or not (
+        step > 0
+        and abs(start) <= float(np.finfo(dtype).max)
+        and abs(end) <= float(np.finfo(dtype).max)
+    ):
         raise FormatError("predictive layer declares a grid outside its dtype")
     return Plane(low, top, grid=(start, step), near=near)

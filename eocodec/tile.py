@@ -249,7 +249,7 @@ def _with_infinities(
     pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None
 ) -> npt.NDArray[np.bool_] | None:
     """Return `invalid` with the infinities, which no lossy mode can code."""
-    infinite = np.isinf(pixels)
+    infinite: npt.NDArray[np.bool_] = np.isinf(pixels)
     if not infinite.any():
         return invalid
     return infinite if invalid is None else invalid | infinite
@@ -263,7 +263,8 @@ def _too_few(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) ->
 def _learned_mode_applies(task: _Task) -> bool:
     from eocodec.rvq import rvq_applies
 
-    return rvq_applies(np.where(task.invalid, 0, task.pixels), task.settings)
+    valid = task.pixels if task.invalid is None else np.where(task.invalid, 0, task.pixels)
+    return rvq_applies(valid, task.settings)
 
 
 def _repetitive(pixels: npt.NDArray[Any]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from eocodec.predictive import encode_predictive
+from eocodec.bounds import ErrorBounds
+from eocodec.predictive import decode_predictive, encode_predictive
 
 from .range_reader import RangeReader, table, uniform
 from .test_range_coder_spec import read_side_information, read_varint
@@ -24,7 +26,9 @@ NEIGHBOURS = {
     (0, 1): [(0, -1), (0, 1), (-1, 0), (1, 0), (-2, -1), (2, 1), (-2, 1), (2, -1), *FAR],
     (1, 0): [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1), *FAR],
 }
-SPATIAL = [0, 0, 7, 11]
+PAIRS = [(0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)]
+PAIRS += [(1, 2), (1, -2), (2, 1), (2, -1), (2, 2), (2, -2), (0, 3), (3, 0)]
+KINDS = [(0, 0, 1), (0, 1, 1), (7, 1, 9), (11, 1, 9), (11, 7, 9), (11, 15, 9)]
 Grid = dict[tuple[int, int], int]
 
 
@@ -55,8 +59,12 @@ def half_counts(levels: list[int], slope: int) -> list[int]:
 
 
 class SpecDecoder:
-    def __init__(self, layer: bytes, bands: int, height: int, width: int) -> None:
+    def __init__(
+        self, layer: bytes, shape: tuple[int, int, int], learned: npt.NDArray[Any] | None
+    ) -> None:
         assert layer[0] == 1
+        bands, height, width = shape
+        self.bands = bands
         size, used = read_varint(layer[1:])
         body = layer[1 + used :]
         self.side = iter(read_side_information(body[:size]))
@@ -66,7 +74,11 @@ class SpecDecoder:
         columns = [column for column in range(width) if column not in repeats[1]]
         self.shape = len(rows), len(columns)
         self.seen: set[str] = {"repeats"} if any(repeats) else set()
+        if learned is not None:
+            learned = learned[:, rows][:, :, columns]
         self.octave_bits, self.wide = next(self.side), next(self.side)
+        self.labels = [self.read_pattern() for _ in range(next(self.side))]
+        self.seen |= {"copies"} if self.labels else set()
         sides = [self.read_plane() for _ in range(bands)]
         self.tables: dict[int, list[int]] = {}
         index = -1
@@ -75,15 +87,58 @@ class SpecDecoder:
             steps = [next(self.side) for _ in range(next(self.side) + 3)]
             self.tables[index] = half_counts([sum(steps[: i + 1]) for i in range(len(steps))], 0)
         assert next(self.side, None) is None
-        self.out = np.zeros((bands, height, width), np.int64)
-        self.levels: dict[int, list[tuple[Grid, Grid]]] = {}
+        self.out = np.zeros((bands, height, width))
+        self.levels: dict[int, list[tuple[Grid, Grid | None]]] = {}
         for plane in sides:
-            self.seen |= {"ranks"} if plane["ranked"] else set()
-            grid = self.decode_plane(plane)
+            self.seen.add(f"form {plane['form']}")
+            index = plane["index"]
+            if learned is not None:
+                self.learn(bands + index, plane, learned[index])
+            grid = None if plane["form"] == 3 else self.decode_plane(plane)
             for y in range(height):
                 for x in range(width):
                     thin = sum(r <= y for r in rows) - 1, sum(c <= x for c in columns) - 1
-                    self.out[plane["index"], y, x] = plane["key"](grid[thin])
+                    value = learned[index][thin] if grid is None else plane["value"](grid[thin])
+                    self.out[index, y, x] = value
+
+    def learn(self, number: int, plane: dict[str, Any], samples: npt.NDArray[Any]) -> None:
+        """Note the learned plane of unsigned samples at every level."""
+        if plane["form"] == 3:
+            return
+        height, width = self.shape
+        values = [plane["value"](v) for v in range(plane["top"] + 1)] if plane["ranked"] else []
+        self.levels[number] = []
+        for level in range(len(self.shapes()) - 1):
+            grid = {}
+            for y in range(0, height, 1 << level):
+                for x in range(0, width, 1 << level):
+                    key = int(samples[y, x])
+                    value = key - plane["low"]
+                    if values:
+                        value = sum(other < key for other in values)
+                    grid[y >> level, x >> level] = min(max(value, 0), plane["top"])
+            self.levels[number].append((grid, None))
+
+    def read_pattern(self) -> Grid:
+        height, width = self.shape
+        flags = []
+        for lines, size in ((height, width), (width, height)):
+            plane, place = [0] * (lines * size), -1
+            for _ in range(next(self.side)):
+                place += next(self.side) + 1
+                plane[place] = 1
+            for at in range(size, lines * size):
+                plane[at] ^= plane[at - size]
+            flags.append(plane)
+        horizontal = [flags[0][y * width : (y + 1) * width] for y in range(height)]
+        vertical = [[flags[1][x * height + y] for x in range(width)] for y in range(height)]
+        labels = {}
+        for y in range(height):
+            for x in range(width):
+                column = max([c for c in range(x + 1) if not horizontal[y][c]], default=0)
+                row = max([r for r in range(y + 1) if not vertical[r][column]], default=0)
+                labels[y, x] = row * width + column
+        return labels
 
     def read_repeats(self) -> list[int]:
         out: list[int] = []
@@ -108,23 +163,41 @@ class SpecDecoder:
 
     def read_plane(self) -> dict[str, Any]:
         side = self.side
-        index, low, top, ranked = (next(side) for _ in range(4))
-        keys = [low]
-        for _ in range(top if ranked else 0):
-            keys.append(keys[-1] + next(side) + 1)
-        plane: dict[str, Any] = {"index": index, "top": top, "passes": {}, "base": 0, "refs": []}
-        plane["ranked"] = ranked
-        plane["key"] = (lambda v: keys[v]) if ranked else (lambda v: low + v)
+        plane: dict[str, Any] = {"index": next(side), "form": next(side), "passes": {}, "refs": []}
+        if plane["form"] == 3:
+            return plane
+        low, top, near = plane["low"], plane["top"], plane["near"] = [next(side) for _ in range(3)]
+        plane["ranked"], plane["base"] = plane["form"] in (1, 4), 0
+        plane["value"] = lambda v: low + v
+        if plane["ranked"]:
+            keys, gap = [low], 0
+            for _ in range(top):
+                gap = next(side) + (gap if plane["form"] == 4 else 0)
+                keys.append(keys[-1] + gap + 1)
+            plane["value"] = lambda v: keys[v]
+        if plane["form"] == 2:
+            start, step = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
+            plane["value"] = lambda v: start + step * v
+        self.seen |= {"near"} if near else set()
         if top:
-            plane["base"] = next(side)
+            plane["base"], plane["pattern"] = next(side), next(side)
             plane["refs"] = [next(side) for _ in range(next(side))]
+            self.seen |= {"learned"} if max(plane["refs"], default=0) >= self.bands else set()
             for key in self.passes():
-                copies, kind = divmod(next(side), 4)
-                w = [next(side) for _ in range(SPATIAL[kind])]
-                v = [next(side) if kind else 0 for _ in plane["refs"]]
-                s = [next(side) for _ in range(8 if kind >= 2 else 1)]
-                plane["passes"][key] = w + [0] * (11 - len(w)), v, s + [0] * (8 - len(s)), copies
+                spatial, details, scales = KINDS[next(side)]
+                number = spatial + details * len(plane["refs"])
+                shift = next(side) if number else 0
+                w = [next(side) * 2**shift for _ in range(number)]
+                s = [next(side) for _ in range(scales)]
+                s = [i if i < 8 else (4 + i % 4) * 2 ** (i // 4 - 1) for i in s]
+                self.seen.add(f"details {details}")
+                v = [w[spatial + details * i :][:details] for i in range(len(plane["refs"]))]
+                w = w[:spatial] + [0] * (11 - spatial)
+                plane["passes"][key] = w, v, s + [0] * (9 - scales)
         return plane
+
+    def read_halves(self) -> list[int]:
+        return [next(self.side) << 32 | next(self.side) for _ in range(2)]
 
     def decode_plane(self, plane: dict[str, Any]) -> Grid:
         shapes = self.shapes()
@@ -152,9 +225,19 @@ class SpecDecoder:
         grid: Grid,
         errors: Grid,
     ) -> None:
-        w, v, s, copies = plane["passes"][level, phase]
+        w, v, s = plane["passes"][level, phase]
         shown = [self.levels[ref][level] for ref in plane["refs"]]
+        missed = [errors for _, errors in shown if errors is not None]
+        labels = None
+        if plane["pattern"]:
+            every = self.labels[plane["pattern"] - 1]
+            labels = {
+                (y, x): every[y << level, x << level]
+                for y in range(shape[0])
+                for x in range(shape[1])
+            }
         last = ((24, 48)[self.wide] - 3) << self.octave_bits
+        step = 2 * plane["near"] + 1
         samples = []
         for y in range(phase[0], shape[0], 2):
             for x in range(phase[1], shape[1], 2):
@@ -163,39 +246,41 @@ class SpecDecoder:
                 e = [look(errors, shape, *spot) for spot in spots]
                 total = (256 - sum(w)) * sum(f[:4]) + 512
                 total += 4 * sum(a * b for a, b in zip(w, f[1:], strict=True))
-                for weight, (values, _) in zip(v, shown, strict=True):
+                learned_detail = 0
+                for weights, (values, misses) in zip(v, shown, strict=True):
                     near = sum(look(values, shape, *spot) for spot in spots[:4])
-                    total += weight * (4 * values[y, x] - near)
+                    detail = [4 * values[y, x] - near]
+                    for dy, dx in PAIRS:
+                        pair = look(values, shape, y + dy, x + dx)
+                        detail.append(2 * (pair + look(values, shape, y - dy, x - dx)) - near)
+                    total += sum(a * b for a, b in zip(weights, detail, strict=False))
+                    learned_detail = abs(detail[0]) if misses is None else learned_detail
                 prediction = min(max(total >> 10, 0), plane["top"])
                 t = [abs(f[0] - f[1]) + abs(f[2] - f[3])]
                 t.append(sum(abs(f[i] - f[i + 1]) for i in (4, 6, 8, 10)))
-                t += [sum(e[:4]), sum(e[4:])]
-                if shown:
-                    first = shown[0][1]
+                t += [sum(e[:4]), sum(e[4:]), 0, 0, 0, learned_detail]
+                if missed:
                     cross = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
-                    t += [first[y, x], sum(look(first, shape, *spot) for spot in cross)]
-                    t.append(sum(misses[y, x] for _, misses in shown[1:]))
-                scale = s[0] + sum(a * b for a, b in zip(s[1:], t, strict=False))
+                    t[4] = missed[0][y, x]
+                    t[5] = sum(look(missed[0], shape, *spot) for spot in cross)
+                    t[6] = sum(misses[y, x] for misses in missed[1:])
+                scale = (s[0] + sum(a * b for a, b in zip(s[1:], t, strict=True))) // step
                 scale = min(max(scale, 8), (1 << (48 if self.wide else 24)) - 1)
                 octave = scale.bit_length() - 1
                 part = (scale << self.octave_bits >> octave) - (1 << self.octave_bits)
                 index = ((octave - 3) << self.octave_bits) + part
-                matches = [
-                    f[i]
-                    for values, _ in shown
-                    for i in range(4)
-                    if copies and values[y, x] == look(values, shape, *spots[i])
-                ]
-                if matches:
-                    self.seen.add("copies")
-                    prediction, index = matches[0], last
+                if labels is not None:
+                    same = [look(labels, shape, *spot) == labels[y, x] for spot in spots[:4]]
+                    if any(same):
+                        prediction, index = f[same.index(True)], last
                 samples.append((index, y, x, prediction))
         samples.sort(key=lambda sample: sample[0])
         residuals = self.read_residuals([sample[0] for sample in samples], last)
         for (_, y, x, prediction), residual in zip(samples, residuals, strict=True):
-            grid[y, x] = prediction + residual
-            errors[y, x] = abs(residual)
-            assert 0 <= grid[y, x] <= plane["top"]
+            value = prediction + residual * step
+            assert plane["near"] or 0 <= value <= plane["top"]
+            grid[y, x] = min(max(value, 0), plane["top"])
+            errors[y, x] = abs(residual * step)
 
     def read_residuals(self, classes: list[int], last: int) -> list[int]:
         values, plain, escaped = [], [], []
@@ -250,17 +335,32 @@ def textured(shape: tuple[int, int, int], seed: int) -> npt.NDArray[np.int64]:
     return out.astype(np.int64)
 
 
-def check(pixels: npt.NDArray[Any], *exercised: str) -> None:
+def check(
+    pixels: npt.NDArray[Any],
+    *exercised: str,
+    bounds: ErrorBounds | None = None,
+    learned: npt.NDArray[Any] | None = None,
+) -> None:
     bands, height, width = pixels.shape
-    layer = encode_predictive(pixels)
-    decoder = SpecDecoder(layer, bands, height, width)
-    assert (decoder.out == pixels).all()
+    shape = (bands, height, width)
+    layer = encode_predictive(pixels, None, bounds, learned)
+    decoder = SpecDecoder(layer, shape, learned)
+    wanted = pixels
+    if bounds is not None:
+        wanted = decode_predictive(layer, pixels.dtype, shape, None, learned)
+    assert (decoder.out.astype(pixels.dtype) == wanted).all()
     assert decoder.seen.issuperset(exercised)
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 1), (4, 19, 22), (2, 48, 41)])
 def test_bands_decode_by_the_specification(shape: tuple[int, int, int]) -> None:
     check(textured(shape, 1).astype(np.uint16))
+
+
+def test_wide_windows_decode_by_the_specification() -> None:
+    ground = textured((1, 100, 100), 5)[0]
+    around = ground + np.roll(ground, 2, 0) + np.roll(ground, -2, 0) + np.roll(ground, 1, (0, 1))
+    check(np.stack([ground, around // 2]).astype(np.uint16), "details 15")
 
 
 def test_outliers_ranks_and_repeats_decode_by_the_specification() -> None:
@@ -270,14 +370,14 @@ def test_outliers_ranks_and_repeats_decode_by_the_specification() -> None:
     pixels[2] = 5
     pixels[:, 9] = pixels[:, 8]
     pixels[:, :, 20:23] = pixels[:, :, 19:20]
-    check(pixels.astype(np.uint16), "ranks", "repeats", "escapes")
+    check(pixels.astype(np.uint16), "form 4", "repeats", "escapes")
 
 
 def test_copies_decode_by_the_specification() -> None:
     pixels = textured((3, 40, 40), 3)
-    rows = np.arange(40) - (np.arange(40)[:, None] + np.arange(40)) % 3 % 2
-    columns = np.broadcast_to(np.arange(40)[:, None], (40, 40))
-    check(pixels[:, columns, np.maximum(rows, 0)].astype(np.uint16), "copies")
+    rows = (np.arange(40)[:, None] * 3 + np.arange(40) // 20) // 5
+    columns = (np.arange(40) * 3 + np.arange(40)[:, None] // 16) // 5
+    check(pixels[:, rows, columns].astype(np.uint16), "copies")
 
 
 def test_wide_words_decode_by_the_specification() -> None:
@@ -285,3 +385,21 @@ def test_wide_words_decode_by_the_specification() -> None:
     pixels[0] *= 65521
     pixels[1, 3, 3] = 2**32 - 1
     check(pixels.astype(np.uint32), "plain bits", "escapes")
+
+
+def test_bounds_decode_by_the_specification() -> None:
+    pixels = textured((3, 40, 41), 6)
+    check(pixels.astype(np.uint16), "near", "form 0", bounds=ErrorBounds((3.0, 0.0, 40.0)))
+    relative = ErrorBounds((None,) * 3, relative=0.02)
+    check(pixels.astype(np.uint16), "form 4", bounds=relative)
+    floats = (pixels / np.float32(7)).astype(np.float32)
+    check(floats, "near", "form 2", bounds=ErrorBounds((0.7,) * 3))
+
+
+def test_a_guarantee_layer_decodes_by_the_specification() -> None:
+    pixels = textured((3, 40, 41), 7)
+    learned = ((pixels + 20) // 40 * 40).astype(np.uint16)
+    pixels[2] = pixels[2] // 30 * 30
+    check(pixels.astype(np.uint16), "learned", learned=learned)
+    bounds = ErrorBounds((2.0, None, 5.0))
+    check(pixels.astype(np.uint16), "learned", "form 3", bounds=bounds, learned=learned)

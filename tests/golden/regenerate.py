@@ -28,6 +28,11 @@ def tiles() -> dict[str, tuple[np.ndarray, EncodeSettings]]:
         "constant": (np.full((3, 9, 7), 1234, np.int16), EncodeSettings()),
         "predictive-uint16": (crop, EncodeSettings(lossless=True)),
         "predictive-float32": (reflectance, EncodeSettings(lossless=True)),
+        "near-uint16": (crop, EncodeSettings(max_error=5)),
+        "near-bands-nodata": (holes[:3], EncodeSettings(nodata=0, max_error=(2, 0, 30))),
+        "near-float32": (reflectance, EncodeSettings(max_error=0.001)),
+        "relative-float32": (reflectance, EncodeSettings(max_relative_error=0.02)),
+        "sqrt-uint16": (crop, EncodeSettings(max_error_sqrt=0.2)),
         "learned-uint16": (crop, EncodeSettings()),
         "learned-nodata": (holes, EncodeSettings(nodata=0, layers=5, step_scale=0.8)),
     }
