@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 
 BLOCK = 16
 """Tiles are extended to whole blocks of this many pixels, the footprint of a token."""
-LAMBDA = 0.15
+LAMBDA = 0.12
 """Weight of a bit against squared steps in the choice of symbols."""
 NOISE = 0.35
 """Error of a coefficient in steps, as far as the choice of spectral bases is concerned."""
