@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from eocodec.codec_models import find_card
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
-from eocodec.errors import FormatError, InputError
+from eocodec.errors import FormatError, InputError, LimitError
 from eocodec.first_stage import STEP, decode_first_stage, encode_first_stage
 from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.mask import fill_holes
@@ -41,6 +41,8 @@ TOKEN_WEIGHT = 0.3
 CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Tried one after another while the tokens take more than ``CALM_TOKEN_SHARE`` of the bytes."""
 CALM_TOKEN_SHARE = 0.07
+MAX_PIXELS = 2**24
+"""Decoding takes some 300 bytes a pixel, however few bands and bytes the tile has."""
 MAX_STEPS = 1e6
 """Samples further than this many network units from zero go to the lossless mode."""
 
@@ -79,11 +81,13 @@ class SideInformation:
 
 
 def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
-    """Whether the learned mode can code a tile (C, H, W): no more bands than the model's, sane values."""
+    """Whether the learned mode can code a tile (C, H, W): no more bands than the model's, sane size and values."""
     card = find_card(settings.model)
     if pixels.shape[0] > len(card.bands) or (
         pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f"
     ):
+        return False
+    if pixels[0].size > MAX_PIXELS:
         return False
     with np.errstate(invalid="ignore"):
         peak = float(np.nanmax(np.abs(pixels.astype(np.float64)), initial=0.0))
@@ -239,6 +243,8 @@ def decode_rvq(
     config = model.config
     if bands > config.bands or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
+    if height * width > MAX_PIXELS:
+        raise LimitError(f"a learned tile of {height} x {width} pixels is above {MAX_PIXELS}")
     grid = (-(-height // BLOCK), -(-width // BLOCK))
     token_bodies: list[bytes | memoryview] = [first, *bodies[1 : config.token_stages]]
     unit = config.unit * side.step_scale

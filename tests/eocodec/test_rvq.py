@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eocodec.codec_models import find_card, list_models
-from eocodec.errors import ChecksumError, EocodecError, InputError, ModelError
+from eocodec.errors import ChecksumError, EocodecError, InputError, LimitError, ModelError
 from eocodec.model import Model, load_model
 from eocodec.payload import PREDICTIVE, RVQ, parse_head
 from eocodec.rvq import rvq_applies
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
+from tests.fuzz.limits import bounded as limited
+from tests.fuzz.payloads import Payload
 
 DATA = Path(__file__).parents[1] / "data"
 CARD = find_card()
@@ -106,6 +108,15 @@ def test_values_beyond_the_network_go_to_the_lossless_mode() -> None:
     payload = encode_tile(pixels)
     assert parse_head(payload).mode == PREDICTIVE
     assert np.array_equal(decode_tile(payload), pixels)
+
+
+def test_tiles_too_large_to_decode_are_neither_written_nor_read(berlin: np.ndarray) -> None:
+    assert not rvq_applies(np.broadcast_to(berlin[:1, :1, :1], (1, 4096, 4097)), EncodeSettings())
+    payload = Payload.parse(encode_tile(berlin[:1, :32, :32], EncodeSettings(layers=2)))
+    assert payload.mode == RVQ
+    payload.shape = [1, 4096, 4097]
+    with limited(), pytest.raises(LimitError, match="4096 x 4097 pixels"):
+        decode_tile(payload.build())
 
 
 @pytest.mark.parametrize("layers", [0, 99])
