@@ -132,19 +132,32 @@ def _key(name: str, stack: Stack, checkpoints: Path | None) -> str:
     """Digest of all that a curve depends on."""
     digest = hashlib.sha256(f"{name} {stack.shape} {stack.dtype}".encode())
     digest.update(stack.tobytes())
-    digest.update(_code_digest(checkpoints))
+    own = type(named(name, checkpoints)).__module__ in _OWN_MODULES
+    digest.update(_own_digest(checkpoints) if own else _peer_digest())
     return digest.hexdigest()[:32]
 
 
+_OWN_MODULES = ("bench.peers.eocodec_cli", "bench.peers.trained")
+"""Where the codecs are that depend on this package's code; the others depend on the bench alone."""
+
+
 @cache
-def _code_digest(checkpoints: Path | None) -> bytes:
+def _peer_digest() -> bytes:
     here = Path(__file__).parent
     sources = [*here.glob("peers/*.py"), here / "measures.py", here / "curves.py"]
-    for package in eocodec.__path__:
-        sources += Path(package).rglob("*.py")
+    return _digest(version("imagecodecs"), sources)
+
+
+@cache
+def _own_digest(checkpoints: Path | None) -> bytes:
+    sources = [path for folder in eocodec.__path__ for path in Path(folder).rglob("*.py")]
     if checkpoints is not None:
         sources += [path for path in checkpoints.rglob("*") if path.is_file()]
-    digest = hashlib.sha256(f"{version('imagecodecs')} {find_card().id}".encode())
+    return _peer_digest() + _digest(find_card().id, sources)
+
+
+def _digest(text: str, sources: list[Path]) -> bytes:
+    digest = hashlib.sha256(text.encode())
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return digest.digest()
