@@ -107,11 +107,13 @@ def fit_prediction(
     target: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
     tops: Sequence[int],
+    near: int,
 ) -> PassParameters:
     """Return kind and weights of a pass: least squares, reweighted towards least magnitudes.
 
     `tops` are the largest values of the plane and of its references; weights that could leave the
-    plane's word with such values are not returned. Context weights are left 0.
+    plane's word with such values are not returned. `near` is the largest error of a decoded value.
+    Context weights are left 0.
     """
     copied = _copied_neighbour(context, target, valid) if target.size >= _FEW else None
     if copied is not None:
@@ -136,7 +138,8 @@ def fit_prediction(
             terms.append(context.detail(reference, pair, rows) / 4.0)
     matrix = _gather(terms, keep)
     activity = np.abs(matrix[:4]).mean(axis=0)
-    activity += 0.2 * activity.mean() + 0.5
+    # Errors within the bound cost no bits: the looser it is, the more the large ones count.
+    activity += 0.2 * activity.mean() + 0.5 + 0.5 * near
     solutions = _least_magnitudes(
         matrix, wanted, activity, [_rows(n, most, context) for n in kinds]
     )
@@ -258,6 +261,7 @@ def fit_scales(
     magnitude: npt.NDArray[Any],
     valid: npt.NDArray[np.bool_] | None,
     kind: int,
+    near: int,
 ) -> tuple[int, ...]:
     """Return context weights: non-negative least squares in relative error."""
     constant_only = not KINDS[kind].scales
@@ -271,7 +275,7 @@ def fit_scales(
     if constant_only or len(wanted) <= 2 * SCALE_WEIGHTS:
         solution[0] = mean
     else:
-        part = _relative_fit(_gather(context.scale_terms(rows), keep), wanted, mean)
+        part = _relative_fit(_gather(context.scale_terms(rows), keep), wanted, mean, 0.3 * near)
         solution[: len(part)] = part
     scaled = np.clip(solution * (1 << WEIGHT_BITS), 0, _MAX_SCALE_WEIGHT)
     scaled[0] = min(max(8.0, float(solution[0]) * (1 << WEIGHT_BITS)), 2.0**30)
@@ -279,10 +283,15 @@ def fit_scales(
     return tuple(int(value) for value in SCALES[np.searchsorted(middles, scaled)])
 
 
-def _relative_fit(terms: Float32Array, wanted: Float64Array, mean: float) -> Float64Array:
-    """Return weights of a constant and of `terms` (terms, samples) for magnitudes `wanted`."""
+def _relative_fit(
+    terms: Float32Array, wanted: Float64Array, mean: float, floor: float
+) -> Float64Array:
+    """Return weights of a constant and of `terms` (terms, samples) for magnitudes `wanted`.
+
+    Errors count relative to the expected magnitude plus `floor`.
+    """
     matrix = np.concatenate([np.ones((1, len(wanted))), terms], dtype=np.float64)
-    expected: Float64Array = np.full(len(wanted), mean + 0.3)
+    expected: Float64Array = np.full(len(wanted), mean + 0.3 + floor)
     weights = np.zeros(len(matrix))
     for _ in range(2):
         relative = matrix / expected
@@ -291,5 +300,5 @@ def _relative_fit(terms: Float32Array, wanted: Float64Array, mean: float) -> Flo
         normal.flat[:: len(normal) + 1] += 1e-9
         lower = np.linalg.cholesky(normal)
         weights = nnls(lower.T, np.linalg.solve(lower, relative @ (wanted / expected)))[0]
-        expected = weights @ matrix + 0.1
+        expected = weights @ matrix + 0.1 + floor
     return weights

@@ -117,14 +117,14 @@ class PlaneEncoder:
         valid = None if self._valid is None else _phase_of(self._valid, level, phase)
         hit, copied = context.copies() or (None, None)
         fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
-        draft = fit_prediction(context, target, fitted, self._tops)
+        draft = fit_prediction(context, target, fitted, self._tops, self._near)
         prediction = context.predict(draft, self._tops[0])
         if hit is not None and copied is not None:
             np.copyto(prediction, copied, where=hit)
         residual = target - prediction
         if valid is not None:
             residual[~valid] = 0
-        scales = fit_scales(context, np.abs(residual), fitted, draft.kind)
+        scales = fit_scales(context, np.abs(residual), fitted, draft.kind, self._near)
         parameters = replace(draft, scales=scales)
         self.parameters[level, phase] = parameters
         symbols = quantise(residual, self._near)

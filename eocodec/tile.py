@@ -24,6 +24,8 @@ from eocodec.predictive import decode_predictive, encode_predictive
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
+# Within bounds so loose that a sample takes fewer bits than this, learned layers may be the smaller.
+_LOOSE_BITS = 0.5
 # With this share of samples equal to the one before, the lossless mode is tried as well.
 _REPETITIVE = 0.7
 # A mask helps the lossless mode when it costs fewer bits than this per invalid sample.
@@ -130,9 +132,12 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
         return _encode_unbounded(task)
     if settings.asks_for_layers and _learned_mode_applies(task):
         return _encode_guaranteed(task, bounds) or _encode_lossless(pixels, mask)
-    if exact:
+    predictive = None if exact else _encode_bounded(task, bounds)
+    if predictive is None:
         return _encode_lossless(pixels, mask)
-    return _encode_bounded(task, bounds) or _encode_lossless(pixels, mask)
+    if 8 * len(predictive) < _LOOSE_BITS * pixels.size and _learned_mode_applies(task):
+        return min(predictive, _encode_guaranteed(task, bounds) or predictive, key=len)
+    return predictive
 
 
 @dataclass(frozen=True)
@@ -313,15 +318,21 @@ def _encode_bounded(task: _Task, bounds: ErrorBounds) -> bytes | None:
 
 
 def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> bytes | None:
-    """Return a learned tile with a guarantee layer, or None where its samples are not within bounds."""
+    """Return a learned tile, with a guarantee layer where its samples are not within bounds without.
+
+    None where they are not even with it.
+    """
     from eocodec.rvq import decode_rvq
 
     mask = task.lossy_mask()
-    bounds = _off_fills(task, mask, bounds)
     bodies = _learned_bodies(task)
+    plain = _within(task, bounds, wire.RVQ, bodies, mask, guaranteed=False)
+    if plain is not None:
+        return plain
+    bounds = _off_fills(task, mask, bounds)
     learned = decode_rvq(bodies, task.shape, task.pixels.dtype)
     guarantee = encode_predictive(task.pixels, task.invalid, bounds, learned)
-    return _within(task, bounds, wire.RVQ, [*bodies, guarantee], mask)
+    return _within(task, bounds, wire.RVQ, [*bodies, guarantee], mask, guaranteed=True)
 
 
 def _off_fills(task: _Task, mask: Mask | None, bounds: ErrorBounds) -> ErrorBounds:
@@ -334,18 +345,21 @@ def _off_fills(task: _Task, mask: Mask | None, bounds: ErrorBounds) -> ErrorBoun
 
 
 def _within(
-    task: _Task, bounds: ErrorBounds, mode: int, bodies: list[bytes], mask: Mask | None
+    task: _Task,
+    bounds: ErrorBounds,
+    mode: int,
+    bodies: list[bytes],
+    mask: Mask | None,
+    *,
+    guaranteed: bool = False,
 ) -> bytes | None:
     """Return the payload when its decoded pixels are within bounds, None otherwise."""
     section = None if mask is None else encode_mask(mask)
-    guaranteed = mode == wire.RVQ
-    dtype = task.pixels.dtype
-    draft = build_payload(mode, dtype, task.shape, bodies, section, None, guaranteed)
-    decoded = decode_tile(draft)
+    head = (mode, task.pixels.dtype, task.shape, bodies, section)
+    decoded = decode_tile(build_payload(*head, None, guaranteed))
     if not bounds.met(task.pixels, decoded, task.invalid):
         return None
-    crc = pixel_crc32c(decoded)
-    return build_payload(mode, dtype, task.shape, bodies, section, crc, guaranteed)
+    return build_payload(*head, pixel_crc32c(decoded), guaranteed)
 
 
 def _assemble(

@@ -162,6 +162,25 @@ def test_learned_layers_decode_without_the_guarantee() -> None:
     assert_within(pixels, settings)
 
 
+def test_learned_layers_within_the_bound_need_no_guarantee() -> None:
+    pixels = scene("uint16", (10, 64, 64))
+    payload = encode_tile(pixels, EncodeSettings(max_error=60000, layers=3))
+    head = parse_head(payload)
+    assert (head.mode, head.guaranteed, len(head.layer_sizes)) == (RVQ, False, 3)
+
+
+def test_the_smaller_mode_is_taken_within_a_loose_bound() -> None:
+    pixels = scene("uint16", (10, 64, 64))
+    worst = int(np.abs(decode_tile(encode_tile(pixels)).astype(int) - pixels).max())
+    learned = len(encode_tile(pixels))
+    assert len(encode_tile(pixels, EncodeSettings(max_error=worst))) <= learned
+    for bound in (0, 5):
+        payload = encode_tile(pixels, EncodeSettings(max_error=bound))
+        layered = encode_tile(pixels, EncodeSettings(max_error=bound, layers=4))
+        assert parse_head(payload).mode == PREDICTIVE
+        assert len(payload) < len(layered)
+
+
 def test_lossless_on_top_of_learned_layers_is_exact() -> None:
     pixels = scene("uint16", (10, 48, 48))
     payload = encode_tile(pixels, EncodeSettings(lossless=True, layers=2))
