@@ -1,0 +1,1 @@
+"""xarray: encodings for Zarr, the engine `eocodec`, and writing containers."""
