@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,17 @@ from eocodec.bounds import ErrorBounds
 from eocodec.errors import EocodecError, FormatError, InputError, LimitError, UnsupportedError
 from eocodec.integers import MAX_INTEGERS, IntegerReader, pack_integers, unpack_integers
 from eocodec.payload import ByteReader, put_varint
-from eocodec.planes import analyse_plane, band_from_keys, band_keys
+from eocodec.planes import (
+    analyse_band,
+    analyse_plane,
+    band_from_keys,
+    band_keys,
+    nearest_values,
+    restore_band,
+)
 from eocodec.predictive import SCHEME, decode_predictive, encode_predictive
+from eocodec.predictive_copies import find_patterns, labels_of, parse_pattern, pattern_integers
+from eocodec.predictive_levels import find_levels
 from eocodec.residual_tables import KNOTS, build_table, fit_table
 from eocodec.residuals import ClassScheme
 from tests.fuzz.limits import bounded as limited
@@ -263,3 +273,68 @@ def test_default_tables_are_symmetric_falling_and_within_the_knots() -> None:
 def test_beats_deflate_by_a_wide_margin_on_correlated_bands() -> None:
     pixels = scene((6, 128, 128), noise=2)
     assert round_trip(pixels) < 0.6 * len(zlib.compress(pixels.tobytes(), 9))
+
+
+def shrunk_twice(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Repeat samples as nearest-neighbour resampling to a finer, slightly turned grid does."""
+    height, width = pixels.shape[1:]
+    y, x = np.mgrid[: 5 * height // 3, : 5 * width // 3]
+    rows, columns = (3 * y + x // 60) // 5, (3 * x + y // 50) // 5
+    return pixels[:, np.minimum(rows, height - 1), np.minimum(columns, width - 1)]
+
+
+def test_copies_of_a_coarser_grid_cost_little_more_than_the_grid() -> None:
+    coarse = scene((4, 72, 72), noise=20)
+    fine = shrunk_twice(coarse)
+    assert fine.shape == (4, 120, 120)
+    assert round_trip(fine) < 1.2 * round_trip(coarse)
+
+
+def test_labels_join_equal_samples_only() -> None:
+    fine = shrunk_twice(scene((3, 60, 60), noise=20))
+    patterns, numbers = find_patterns(list(fine))
+    assert numbers == [1, 1, 1]
+    labels = labels_of(patterns[0])
+    for axis in (0, 1):
+        same = np.diff(labels, axis=axis) == 0
+        assert same.mean() > 0.35
+        assert (np.diff(fine.astype(int), axis=axis + 1)[:, same] == 0).all()
+    side = IntegerReader(np.array(pattern_integers(patterns[0]), np.int64))
+    assert (parse_pattern(side, *labels.shape) == labels).all()
+    side.finish()
+
+
+def test_noise_has_no_pattern_of_copies() -> None:
+    planes = list(np.random.default_rng(0).integers(0, 4, (3, 64, 64)))
+    assert find_patterns(planes) == ([], [0, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "f4"])
+def test_levels_are_few_and_near_every_sample(dtype: str) -> None:
+    samples = np.random.default_rng(1).integers(1, 120, 4000).astype(dtype)
+    if dtype == "i2":
+        samples = (samples - 60) * 90
+    bounds = ErrorBounds((None,), relative=0.05)
+    levels = find_levels(samples, partial(bounds.allowed_in, 0))
+    assert levels is not None
+    assert (np.diff(levels.astype(float)) > 0).all()
+    error = np.abs(samples.astype(float)[:, None] - levels.astype(float)).min(axis=1)
+    assert (error <= bounds.allowed_in(0, samples)).all()
+    assert len(levels) < 0.8 * (float(samples.max()) - float(samples.min()))
+
+
+def test_a_grid_keeps_float_samples_within_the_bound() -> None:
+    band = np.random.default_rng(2).normal(280, 15, (40, 40)).astype(np.float32)
+    (plane, values), *_ = analyse_band(band, None, partial(ErrorBounds((0.5,)).allowed_in, 0))
+    assert plane.grid is not None
+    assert plane.near > 0
+    for shift in (-plane.near, 0, plane.near):
+        restored = restore_band([(plane, np.clip(values + shift, 0, plane.top))], band.dtype)
+        assert np.abs(restored.astype(float) - band).max() <= 0.5
+    assert (nearest_values(restore_band([(plane, values)], band.dtype), [plane])[0] == values).all()
+
+
+def test_a_bound_above_the_range_leaves_one_value() -> None:
+    band = np.random.default_rng(3).integers(100, 109, (20, 20)).astype(np.uint16)
+    (plane, _), *_ = analyse_band(band, None, partial(ErrorBounds((5.0,)).allowed_in, 0))
+    assert (plane.low, plane.top) == (104, 0)
