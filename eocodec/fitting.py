@@ -10,17 +10,19 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from eocodec.interlace import (
+    PassContext,
+)
+from eocodec.planes import NARROW_TOP
+from eocodec.predictive_parameters import (
     KINDS,
     MAX_SHIFT,
     MAX_WEIGHT,
     SCALE_WEIGHTS,
+    SCALES,
     WEIGHT_BITS,
-    PassContext,
     PassKind,
     PassParameters,
 )
-from eocodec.planes import NARROW_TOP
-from eocodec.predictive_side import SCALES
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.predictive_parameters import WEIGHT_BITS, PassParameters
+
 IntArray = npt.NDArray[Any]
 Phases = dict[tuple[int, int], IntArray]
 Shape = tuple[int, int]
@@ -21,11 +23,6 @@ Shape = tuple[int, int]
 PASSES: tuple[Shape, ...] = ((1, 1), (0, 1), (1, 0))
 PHASES: tuple[Shape, ...] = ((0, 0), *PASSES)
 MARGIN = 2
-WEIGHT_BITS = 8
-MAX_REFERENCES = 4
-MAX_WEIGHT = 32767
-MAX_SHIFT = 6
-SCALE_WEIGHTS = 9
 
 # Twelve neighbours of a pass as (rows, columns) from the sample; the four nearest come first.
 _NEIGHBOURS: dict[Shape, tuple[Shape, ...]] = {
@@ -111,63 +108,6 @@ def known_plane(grid: IntArray) -> KnownPlane:
         levels.append({phase: pad_phase(grid[phase[0] :: 2, phase[1] :: 2]) for phase in PHASES})
         grid = grid[::2, ::2]
     return levels
-
-
-@dataclass(frozen=True)
-class PassKind:
-    """Which parameters a pass has.
-
-    Attributes
-    ----------
-    spatial : int
-        Number of spatial weights.
-    details : int
-        Number of spectral weights a reference.
-    scales : bool
-        Whether all context weights are sent, or the constant alone.
-    """
-
-    spatial: int
-    details: int
-    scales: bool
-
-
-KINDS = (
-    PassKind(0, 0, False),
-    PassKind(0, 1, False),
-    PassKind(7, 1, True),
-    PassKind(11, 1, True),
-    PassKind(11, 7, True),
-    PassKind(11, 15, True),
-)
-
-
-@dataclass(frozen=True)
-class PassParameters:
-    """The integers that steer one pass, all sent in the side information.
-
-    Attributes
-    ----------
-    kind : int
-        Index into `KINDS`.
-    shift : int
-        Spatial and spectral weights are multiples of 2**shift.
-    spatial : tuple of int
-        Weights of neighbours 1, 2, ..., in 1/256.
-    spectral : tuple of int
-        For each reference plane the same number of weights, in 1/256: of its detail at the sample, then
-        of the pairs of `PAIRS` in order.
-    scales : tuple of int
-        Weights of the context terms, in 1/256: constant, near and far gradient, near and far errors,
-        error of the first coded reference, its cross sum, summed errors of the other ones, detail of the
-        learned reference.
-    """
-
-    kind: int
-    shift: int
-    spatial: tuple[int, ...]
-    spectral: tuple[int, ...]
-    scales: tuple[int, ...]
 
 
 class PassContext:

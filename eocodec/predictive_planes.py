@@ -20,13 +20,15 @@ from eocodec.interlace import (
     CodedPlane,
     KnownPlane,
     PassContext,
-    PassParameters,
     Phases,
     Shape,
     join_phases,
     level_shapes,
     pad_phase,
     phase_shape,
+)
+from eocodec.predictive_parameters import (
+    PassParameters,
 )
 from eocodec.predictive_side import PlaneSide
 from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass

@@ -15,25 +15,24 @@ import numpy.typing as npt
 from eocodec.errors import FormatError
 from eocodec.integers import IntegerReader
 from eocodec.interlace import (
-    KINDS,
-    MAX_REFERENCES,
-    MAX_SHIFT,
-    MAX_WEIGHT,
     PASSES,
-    SCALE_WEIGHTS,
-    PassParameters,
     Shape,
     level_shapes,
     phase_shape,
 )
 from eocodec.planes import NARROW_TOP, Plane, checked_plane, key_bits
+from eocodec.predictive_parameters import (
+    KINDS,
+    MAX_REFERENCES,
+    MAX_SHIFT,
+    MAX_WEIGHT,
+    SCALE_WEIGHTS,
+    SCALES,
+    PassParameters,
+)
 
 OFFSET, RANKS, GRID, LEARNED, SMOOTH_RANKS = range(5)
 _MAX_SMOOTH = 1 << 30
-# Context weights that can be sent: 0 to 8, then four an octave.
-SCALES = np.array(
-    [*range(8), *((4 + part) << octave for octave in range(1, 29) for part in range(4))]
-)
 
 
 @dataclass(frozen=True)

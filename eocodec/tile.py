@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec import payload as wire
-from eocodec.bounds import ErrorBounds, MaxError, bounds_for, check_bounds
+from eocodec.bounds import ErrorBounds
 from eocodec.errors import ChecksumError, FormatError, InputError
 from eocodec.mask import (
     Mask,
@@ -21,6 +21,7 @@ from eocodec.mask import (
 )
 from eocodec.payload import Buffer, TileHead, build_payload, layer_bodies, parse_head, pixel_crc32c
 from eocodec.predictive import decode_predictive, encode_predictive
+from eocodec.settings import EncodeSettings as EncodeSettings
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
@@ -30,69 +31,6 @@ _LOOSE_BITS = 0.5
 _REPETITIVE = 0.7
 # A mask helps the lossless mode when it costs fewer bits than this per invalid sample.
 _MASK_BITS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodeSettings:
-    """What a tile must keep.
-
-    Attributes
-    ----------
-    lossless : bool
-        Keep every sample exactly.
-    nodata : float or None
-        Samples of this value are invalid: kept exactly, outside the model.
-    model : str or None
-        Model name or id; None takes the default model.
-    layers : int or None
-        Layers to write in the learned mode; None takes the model's default quality.
-    step_scale : float
-        Multiplies the quantiser steps of the learned mode; above 1 is smaller and coarser.
-    max_error : float, tuple of float or None, or None
-        Largest absolute error, in the unit of the data: one for all bands, or one a band, where None
-        leaves a band without this bound.
-    max_relative_error : float or None
-        Largest error as a share of the sample's magnitude.
-    max_error_sqrt : float or None
-        Largest error divided by the square root of the sample's magnitude, as sensor noise grows.
-
-    With bounds, or `lossless`, the encoder takes the smallest mode that meets them, unless `layers` or
-    `step_scale` ask for the learned layers: then a last layer adds the guarantee.
-
-    Raises
-    ------
-    InputError
-        When a bound is negative or not finite, or a relative one is not below 1.
-    """
-
-    lossless: bool = False
-    nodata: float | None = None
-    model: str | None = None
-    layers: int | None = None
-    step_scale: float = 1.0
-    max_error: MaxError | None = None
-    max_relative_error: float | None = None
-    max_error_sqrt: float | None = None
-
-    def __post_init__(self) -> None:
-        check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
-
-    @property
-    def asks_for_layers(self) -> bool:
-        """Whether the learned layers are wanted even where another mode meets the bounds."""
-        return self.layers is not None or self.step_scale != 1.0
-
-    def bounds(self, bands: int) -> ErrorBounds | None:
-        """Return the error bounds of a tile of `bands` bands; None where nothing is bounded.
-
-        Raises
-        ------
-        InputError
-            When `max_error` is given for another number of bands.
-        """
-        if self.lossless:
-            return ErrorBounds((0.0,) * bands)
-        return bounds_for(bands, self.max_error, self.max_relative_error, self.max_error_sqrt)
 
 
 def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None) -> bytes:
