@@ -44,6 +44,7 @@ fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python -m tests.fuzz container --seconds $(SECONDS)
 	$(BIN)/python -m tests.fuzz payload --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz chunk --seconds $(SECONDS)
 
 clean:
 	rm -rf .venv build dist demo-out bench-out fuzz-out

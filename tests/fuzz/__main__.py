@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Run the fuzzer until its time or number of runs is over."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=("container", "payload"))
+    parser.add_argument("target", choices=("container", "payload", "chunk"))
     parser.add_argument("--seconds", type=int, default=0, help="0: no limit")
     parser.add_argument("--runs", type=int, default=-1, help="-1: no limit")
     parser.add_argument("--seed", type=int, default=1)
@@ -28,6 +28,7 @@ def main() -> None:
     given, further = parser.parse_known_args()
 
     with atheris.instrument_imports(include=["eocodec"]):
+        from tests.fuzz.chunks import mutate_chunk
         from tests.fuzz.containers import mutate_container
         from tests.fuzz.payloads import mutate_payload
         from tests.fuzz.targets import TARGETS, warm_up
@@ -36,7 +37,8 @@ def main() -> None:
 
     warnings.simplefilter("error")
     target = TARGETS[given.target]
-    changed = {"container": mutate_container, "payload": mutate_payload}[given.target]
+    mutators = {"container": mutate_container, "payload": mutate_payload, "chunk": mutate_chunk}
+    changed = mutators[given.target]
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         def any_change(part: bytes) -> bytes:

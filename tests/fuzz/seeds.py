@@ -17,6 +17,7 @@ import rasterio
 import eocodec
 from eocodec import EncodeSettings, encode_tile
 from eocodec.bands import MODEL_BANDS
+from eocodec.formats.chunks import encode_tiles
 
 CORPUS = Path(__file__).parent / "corpus"
 SAMPLE = CORPUS.parents[1] / "data" / "s2_chesapeake.tif"
@@ -110,9 +111,21 @@ def containers() -> Iterator[tuple[str, bytes]]:
     yield "learned", eocodec.compress(crop(10, 18, 20), bands=MODEL_BANDS, tile_size=16, nodata=0)
 
 
+def chunks() -> Iterator[tuple[str, bytes]]:
+    """Yield the name and bytes of chunks."""
+    image = smooth((3, 2, 9, 7), "u2")
+    yield "stack", encode_tiles(image, LOSSLESS)
+    yield "one", encode_tiles(image[:1], EncodeSettings(max_error=4))
+    yield "learned", encode_tiles(crop(4, 18, 16).reshape(2, 2, 18, 16), EncodeSettings(layers=3))
+
+
 def main() -> None:
     """Write every seed."""
-    for target, seeds in (("payload", payloads()), ("container", containers())):
+    for target, seeds in (
+        ("payload", payloads()),
+        ("container", containers()),
+        ("chunk", chunks()),
+    ):
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds:

@@ -14,6 +14,7 @@ import numpy as np
 
 import eocodec
 from eocodec import EncodeSettings, EocodecError, decode_tile, encode_tile, verify_tile
+from eocodec.formats.chunks import decode_tiles, tile_ranges
 from eocodec.formats.eoc import ArrayReader
 from eocodec.formats.eoc_raster import rasters_of
 from eocodec.model import load_model
@@ -75,7 +76,22 @@ def decode_payload(data: bytes) -> None:
             pass
 
 
+def decode_chunk(data: bytes) -> None:
+    """Decode a chunk of Zarr, HDF5 or numcodecs: one tile payload, or a stack of them."""
+    with bounded():
+        try:
+            ranges = tile_ranges(data, len(data))
+            heads = [parse_head(data[slice(*span)]) for span in ranges]
+            if sum(math.prod(head.shape) for head in heads) > MAX_SAMPLES:
+                return
+            tiles = decode_tiles(data)
+            assert tiles.shape == (len(ranges), *heads[0].shape)
+        except EocodecError:
+            pass
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "container": read_container,
     "payload": decode_payload,
+    "chunk": decode_chunk,
 }

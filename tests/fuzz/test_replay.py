@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import eocodec
+from eocodec.formats.chunks import decode_tiles, tile_ranges
 from eocodec.payload import build_payload, parse_head
+from tests.fuzz.chunks import mutate_chunk, stack
 from tests.fuzz.containers import Container, mutate_container, repair
 from tests.fuzz.limits import TooSlowError, bounded
 from tests.fuzz.payloads import Payload, mutate_payload
-from tests.fuzz.seeds import containers, payloads
+from tests.fuzz.seeds import chunks, containers, payloads
 from tests.fuzz.targets import TARGETS, warm_up
 
 HERE = Path(__file__).parent
@@ -25,7 +27,11 @@ INPUTS = {
 @pytest.fixture(scope="module")
 def seeds():
     """Fresh seeds: those in the corpus may be of an older format."""
-    return {"payload": dict(payloads()), "container": dict(containers())}
+    return {
+        "payload": dict(payloads()),
+        "container": dict(containers()),
+        "chunk": dict(chunks()),
+    }
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,6 +60,11 @@ def test_seeds_are_whole(target, seeds):
         if target == "payload":
             eocodec.verify_tile(data)
             assert Payload.parse(data).build() == data, name
+        elif target == "chunk":
+            spans = tile_ranges(data, len(data))
+            assert len(decode_tiles(data)) == len(spans)
+            if len(spans) > 1:
+                assert stack([data[slice(*span)] for span in spans]) == data
         else:
             with eocodec.open(data) as reader:
                 reader.validate(threads=1)
@@ -85,6 +96,22 @@ def test_most_mutated_payloads_pass_the_checksums_of_head_and_layers(seeds):
         else:
             passed += 1
     assert passed == 300
+
+
+def test_mutated_chunks_pass_the_checksum_of_the_table(seeds):
+    chance = random.Random(7)
+    several = list(seeds["chunk"].values())
+    passed = 0
+    for number in range(200):
+        data = mutate_chunk(several[number % len(several)], chance, flip(chance))
+        try:
+            tile_ranges(data, len(data))
+        except eocodec.ChecksumError:
+            continue
+        except eocodec.EocodecError:
+            pass
+        passed += 1
+    assert passed == 200
 
 
 def test_mutated_containers_pass_the_checksums_of_header_and_index(seeds):
@@ -129,7 +156,8 @@ def test_targets_pass_foreign_exceptions_on(target, monkeypatch):
 
     monkeypatch.setattr("eocodec.tile._decode_bodies", fail)
     tile = build_payload(0, "u1", (1, 1, 1), [b"\x09"], None, 0)
-    data = eocodec.compress(np.full((1, 1), 9, "u1")) if target == "container" else tile
+    whole = eocodec.compress(np.full((1, 1), 9, "u1"))
+    data = {"container": whole, "payload": tile, "chunk": stack([tile, tile])}[target]
     assert parse_head(tile).shape == (1, 1, 1)
     with pytest.raises(ZeroDivisionError):
         TARGETS[target](data)
