@@ -98,14 +98,16 @@ class ErrorBounds:
 
 def _distance(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> Float64Array:
     """Return the distance of samples of one dtype, without overflow."""
+    apart: Float64Array
     if one.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
-            apart: Float64Array = np.abs(one.astype(np.float64) - other.astype(np.float64))
+            apart = np.abs(one.astype(np.float64) - other.astype(np.float64))
             return apart
     # Modulo the word, the difference of the larger and the smaller is right as an unsigned integer.
     unsigned = f"u{one.dtype.itemsize}"
     distance = np.maximum(one, other).view(unsigned) - np.minimum(one, other).view(unsigned)
-    return distance.astype(np.float64)
+    apart = distance.astype(np.float64)
+    return apart
 
 
 def check_bounds(

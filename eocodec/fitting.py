@@ -242,7 +242,8 @@ def _least_magnitudes(
         weighted = matrix / (error + activity) ** 2
     solutions: list[Float64Array] = []
     for rows in choices:
-        solutions.append(np.linalg.solve(final[0][np.ix_(rows, rows)], final[1][rows]))
+        solution = np.linalg.solve(final[0][np.ix_(rows, rows)], final[1][rows])
+        solutions.append(solution.astype(np.float64))
     return solutions
 
 

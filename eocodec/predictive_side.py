@@ -73,6 +73,7 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
     if not plane.top:
         return out
     out += [side.base, side.pattern, len(side.references), *side.references]
+    constant = 0
     for key in _pass_keys(shape):
         parameters = side.passes[key]
         kind, shift = KINDS[parameters.kind], parameters.shift
@@ -81,7 +82,9 @@ def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
         if weights:
             out += [shift, *(weight >> shift for weight in weights)]
         scales = parameters.scales if kind.scales else parameters.scales[:1]
-        out += [int(np.searchsorted(SCALES, scale)) for scale in scales]
+        indices = [int(np.searchsorted(SCALES, scale)) for scale in scales]
+        out += [indices[0] - constant, *indices[1:]]
+        constant = indices[0]
     return out
 
 
@@ -130,6 +133,7 @@ def parse_plane(
     if len(set(references)) < len(references) or not known.issuperset(references):
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
     passes = {}
+    constant = 0
     for key in _pass_keys(shape):
         number_of_kind = side.take(0, len(KINDS) - 1)
         kind = KINDS[number_of_kind]
@@ -138,9 +142,11 @@ def parse_plane(
         weights = tuple(weight << shift for weight in side.take_many(count))
         if max(map(abs, weights), default=0) > MAX_WEIGHT:
             raise FormatError("predictive layer has a weight out of range")
-        terms = SCALE_WEIGHTS if kind.scales else 1
-        scales = [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
-        scales += [0] * (SCALE_WEIGHTS - terms)
+        constant += side.take(-constant, len(SCALES) - 1 - constant)
+        terms = SCALE_WEIGHTS - 1 if kind.scales else 0
+        scales = [int(SCALES[constant])]
+        scales += [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
+        scales += [0] * (SCALE_WEIGHTS - len(scales))
         spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
         passes[key] = PassParameters(number_of_kind, shift, spatial, spectral, tuple(scales))
     return PlaneSide(index, plane, references, pattern, base, passes)

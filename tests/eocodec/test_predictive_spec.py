@@ -183,12 +183,14 @@ class SpecDecoder:
             plane["base"], plane["pattern"] = next(side), next(side)
             plane["refs"] = [next(side) for _ in range(next(side))]
             self.seen |= {"learned"} if max(plane["refs"], default=0) >= self.bands else set()
+            constant = 0
             for key in self.passes():
                 spatial, details, scales = KINDS[next(side)]
                 number = spatial + details * len(plane["refs"])
                 shift = next(side) if number else 0
                 w = [next(side) * 2**shift for _ in range(number)]
                 s = [next(side) for _ in range(scales)]
+                constant = s[0] = s[0] + constant
                 s = [i if i < 8 else (4 + i % 4) * 2 ** (i // 4 - 1) for i in s]
                 self.seen.add(f"details {details}")
                 v = [w[spatial + details * i :][:details] for i in range(len(plane["refs"]))]
