@@ -121,7 +121,8 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
         f"{8 * size / report.pixels:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
     )
     if report.estimate is not None and given["target_rmse"]:
-        text += f", RMSE about {report.estimate.rmse:.4g} DN"
+        about = "below" if options.bounded else "about"
+        text += f", RMSE {about} {report.estimate.rmse:.4g} DN"
     click.echo(text, err=destination == STDOUT)
 
 

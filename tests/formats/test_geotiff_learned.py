@@ -112,6 +112,16 @@ def test_a_target_error_is_met():
     assert 36 < reached <= 40
 
 
+def test_a_target_error_and_a_bound_are_met_together():
+    report = run("compress", SAMPLE, "x.eoc", "--target-rmse", 60, "--max-error", 90)
+    assert "RMSE below 59." in report or "RMSE below 60 " in report
+    run("decompress", "x.eoc")
+    original, decoded = read(SAMPLE)[0].astype(int), read("x.tif")[0].astype(int)
+    assert 0 < np.abs(decoded - original).max() <= 90
+    run("decompress", "x.eoc", "-o", "y.tif", "--layers", 2)
+    assert np.abs(read("y.tif")[0].astype(int) - original).max() > 90
+
+
 def test_a_ratio_is_met():
     report = run("compress", SAMPLE, "x.eoc", "--ratio", 30)
     size = Path("x.eoc").stat().st_size
