@@ -139,7 +139,13 @@ def choose_settings(
         coarse_enough = (target.excess(encoded, finest) <= 0) == (target.rmse is not None)
         if not coarse_enough and finest < most_layers:
             encoded = encode(replace(settings, layers=most_layers))
-        return _refined(encode, encoded, _prefix(encoded, target, least_layers), target)
+        layers = _prefix(encoded, target, least_layers)
+        found = _refined(encode, encoded, layers, target)
+        if target.rmse is None or not layers < least_layers <= len(encoded):
+            return found
+        # In calm rasters, one layer more with a large step may be smaller than tokens alone.
+        other = _refined(encode, encoded, least_layers, target)
+        return min(found, other, key=lambda point: point.bits_per_sample)
 
 
 def _prefix(encoded: _Encoded, target: Target, least: int) -> int:
