@@ -92,6 +92,8 @@ def write_native(
     at_20m = [i for i, band in enumerate(raster.bands) if band.native_factor == 2]
     if not at_20m:
         raise InputError(f"{raster.name} holds no bands that came from a coarser grid")
+    if not at_10m:
+        raise InputError(f"{raster.name} holds no bands at 10 m; decompress it as it is")
     placed = raster.header.transform
     header = replace(
         raster.header,
@@ -102,10 +104,9 @@ def write_native(
         _whole_file(coarse, overwrite=overwrite) as partial_20m,
         _whole_file(fine, overwrite=overwrite) as partial_10m,
     ):
-        if at_10m:
-            subset = _Bands(raster, at_10m)
-            with _gdal_errors(fine):
-                _write(partial_10m, subset, raster.header, subset.bands, None, threads, progress)
+        subset = _Bands(raster, at_10m)
+        with _gdal_errors(fine):
+            _write(partial_10m, subset, raster.header, subset.bands, None, threads, progress)
         grid = NativeGrid(raster, at_20m)
         with _gdal_errors(coarse):
             _write(partial_20m, grid, header, grid.bands, None, threads, progress)

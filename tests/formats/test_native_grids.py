@@ -8,7 +8,7 @@ import rasterio
 from affine import Affine
 
 import eocodec
-from eocodec.formats.geotiff import GeoTiff
+from eocodec.formats.geotiff import GeoTiff, rasters_of, write_native
 from eocodec.formats.native import NativeGrid, NativePair
 from eocodec.formats.raster import windows, without_georeference_warning
 from eocodec.resample import upsample2
@@ -106,3 +106,17 @@ def test_files_that_are_no_pair_are_refused(shape, profile, words, tmp_path):
         pytest.raises(eocodec.InputError, match=words),
     ):
         NativePair(a, b)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"), [(1, "no bands that came from"), (2, "no bands at 10 m")]
+)
+def test_a_raster_of_one_grid_is_not_split(factor, words, tmp_path):
+    bands = [eocodec.Band(name="B05", native_factor=factor)]
+    lossless = eocodec.EncodeSettings(lossless=True)
+    data = eocodec.compress(np.ones((1, 8, 8), "uint8"), settings=lossless, bands=bands)
+    with eocodec.open(data) as reader:
+        (raster,) = rasters_of(reader)
+        with pytest.raises(eocodec.InputError, match=words):
+            write_native(raster, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert list(tmp_path.iterdir()) == []
