@@ -48,7 +48,10 @@ class ErrorBounds:
 
     def less(self, steps: int, valid: npt.NDArray[Any]) -> ErrorBounds:
         """Return bounds whose absolute part leaves room for `steps` steps of the dtype of `valid`."""
-        size = 1.0 if valid.dtype.kind != "f" else float(np.spacing(np.abs(valid).max()))
+        size = 1.0
+        if valid.dtype.kind == "f":
+            limits = np.finfo(valid.dtype)
+            size = max(float(np.abs(valid).max()), float(limits.tiny)) * float(limits.eps)
         absolute = [None if value is None else value - steps * size for value in self.absolute]
         less = tuple(None if value is None else max(0.0, value) for value in absolute)
         return ErrorBounds(less, self.relative, self.sqrt)

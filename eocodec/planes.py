@@ -201,7 +201,8 @@ def _on_grid(
     """Return the plane of a float band on a uniform grid, or None where its keys are as few."""
     low, high = float(used.min()), float(used.max())
     # Leaves room for rounding to the dtype and in start + step * n.
-    error = max_error - 4 * float(np.spacing(band.dtype.type(max(abs(low), abs(high)))))
+    largest = max(abs(low), abs(high), float(np.finfo(band.dtype).tiny))
+    error = max_error - 4 * largest * float(np.finfo(band.dtype).eps)
     cells = (high - low) / (2 * error) if error > 0 else np.inf
     if not cells < _MAX_GRID or cells >= np.prod([plane.top + 1.0 for plane, _ in exact]):
         return None
@@ -210,6 +211,8 @@ def _on_grid(
     plane = Plane(0, int(np.ceil((high - low) / step)), grid=(low, step), near=near)
     if plane.top <= 2 * near:
         plane = Plane(0, 0, grid=(low + step * (plane.top // 2), step))
+    if not low + step * plane.top <= float(np.finfo(band.dtype).max):
+        return None
     values = plane.nearest(band, exact[0][1])
     return [(plane, values), *((Plane(0, 0), np.zeros_like(values)) for _ in exact[1:])]
 

@@ -72,7 +72,7 @@ def _float_levels(used: npt.NDArray[Any], allowed: Allowed) -> npt.NDArray[Any] 
         upper = level
         for _ in range(4):
             upper = level + _SHRINK * _allowed_at(upper, allowed)
-        levels.append(level)
+        levels.append(min(level, end))
         start = math.nextafter(upper, math.inf)
         if len(levels) > _MOST_LEVELS or level <= 0:
             return None

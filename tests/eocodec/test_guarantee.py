@@ -218,6 +218,15 @@ def test_a_guarantee_without_learned_layers_is_refused() -> None:
         parse_head(tile)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bound", [1e30, 1e37, 3e38])
+def test_bounds_hold_at_the_end_of_the_float_range(dtype: str, bound: float) -> None:
+    pixels = (scene("float32", (2, 20, 20)) * np.float32(1e34)).astype(dtype)
+    pixels[0, 3, 3], pixels[1, 4, 4] = np.finfo(dtype).max, np.finfo(dtype).min
+    assert_within(pixels, EncodeSettings(max_error=bound))
+    assert_within(pixels, EncodeSettings(max_error=bound, max_relative_error=0.01))
+
+
 def test_constant_tiles_stay_constant_tiles() -> None:
     payload = encode_tile(np.full((2, 20, 20), 9, np.uint8), EncodeSettings(max_error=3))
     assert parse_head(payload).mode == CONSTANT
