@@ -43,6 +43,8 @@ CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
 CALM_TOKEN_SHARE = 0.07
 MAX_PIXELS = 2**24
 """Decoding takes some 300 bytes a pixel, however few bands and bytes the tile has."""
+MIN_STEP_SCALE = 2.0**-20
+"""With this as smallest and its inverse as largest step scale no sample leaves the range of binary32."""
 MAX_STEPS = 1e6
 """Samples further than this many network units from zero go to the lossless mode."""
 
@@ -75,7 +77,7 @@ class SideInformation:
         if len(body) < _SIDE.size:
             raise FormatError("the first layer is shorter than its side information")
         model, step_scale = _SIDE.unpack_from(body)
-        if not 0 < step_scale < np.inf:
+        if not MIN_STEP_SCALE <= step_scale <= 1 / MIN_STEP_SCALE:
             raise FormatError(f"invalid step scale {step_scale}")
         return cls(model.hex(), step_scale), body[_SIDE.size :]
 
@@ -243,6 +245,8 @@ def decode_rvq(
     config = model.config
     if bands > config.bands or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
+    if dtype.kind != "f" and dtype.itemsize == 8:
+        raise FormatError(f"a learned tile cannot hold {dtype.name}")
     if height * width > MAX_PIXELS:
         raise LimitError(f"a learned tile of {height} x {width} pixels is above {MAX_PIXELS}")
     grid = (-(-height // BLOCK), -(-width // BLOCK))

@@ -1,5 +1,6 @@
 """The shipped model on real crops."""
 
+import struct
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eocodec.codec_models import find_card, list_models
-from eocodec.errors import ChecksumError, EocodecError, InputError, LimitError, ModelError
+from eocodec.errors import (
+    ChecksumError,
+    EocodecError,
+    FormatError,
+    InputError,
+    LimitError,
+    ModelError,
+)
 from eocodec.model import Model, load_model
-from eocodec.payload import PREDICTIVE, RVQ, parse_head
+from eocodec.payload import PREDICTIVE, RVQ, dtype_code, parse_head
 from eocodec.rvq import rvq_applies
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 from tests.fuzz.limits import bounded as limited
@@ -117,6 +125,23 @@ def test_tiles_too_large_to_decode_are_neither_written_nor_read(berlin: np.ndarr
     payload.shape = [1, 4096, 4097]
     with limited(), pytest.raises(LimitError, match="4096 x 4097 pixels"):
         decode_tile(payload.build())
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1e-7, 2e6, 3e38, np.inf, np.nan])
+def test_step_scales_that_no_encoder_writes_are_refused(berlin: np.ndarray, scale: float) -> None:
+    payload = Payload.parse(encode_tile(berlin[:1, :32, :32], EncodeSettings(layers=2)))
+    first = payload.layers[0]
+    payload.layers[0] = first[:8] + struct.pack("<f", scale) + first[12:]
+    with pytest.raises(FormatError, match="step scale"):
+        decode_tile(payload.build())
+
+
+def test_learned_tiles_of_wide_integers_are_refused(berlin: np.ndarray) -> None:
+    payload = Payload.parse(encode_tile(berlin[:1, :32, :32], EncodeSettings(layers=2)))
+    for dtype in ("u8", "i8"):
+        payload.code = dtype_code(dtype)
+        with pytest.raises(FormatError, match="int64"):
+            decode_tile(payload.build())
 
 
 @pytest.mark.parametrize("layers", [0, 99])
