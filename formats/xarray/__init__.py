@@ -9,8 +9,22 @@
 Importing this registers the accessor `eoc`; the engine is found without.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from eocodec.xarray.accessor import EocAccessor
 from eocodec.xarray.backend import EocBackend
-from eocodec.xarray.encoding import encoding
+
+if TYPE_CHECKING:
+    from eocodec.xarray.zarr_encoding import encoding
 
 __all__ = ["EocAccessor", "EocBackend", "encoding"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "encoding":
+        raise AttributeError(f"module 'eocodec.xarray' has no attribute {name!r}")
+    from eocodec.xarray.zarr_encoding import encoding
+
+    return encoding

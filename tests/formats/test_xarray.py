@@ -1,6 +1,8 @@
 """Datasets to Zarr and containers and back: values, coordinates, CRS, laziness."""
 
 import pickle
+import subprocess
+import sys
 
 import dask
 import numpy as np
@@ -183,15 +185,35 @@ def test_a_compressed_geotiff_opens_with_its_coordinates(tmp_path):
             assert name == reader.name
 
 
-def test_native_grids_keep_axes_of_their_own(tmp_path):
-    sources = [SCENE.replace(".tif", "_10m.tif"), SCENE.replace(".tif", "_20m.tif")]
-    compress_geotiff(sources, tmp_path / "s.eoc", CompressOptions())
-    with xr.open_dataset(tmp_path / "s.eoc", mask_and_scale=False) as ds:
-        assert len(ds.data_vars) >= 1
-        for name, array in ds.data_vars.items():
-            with eocodec.open(tmp_path / "s.eoc") as reader:
-                assert np.array_equal(array[0, :7, :7], reader[name][0, :7, :7])
-                assert array.sizes[array.dims[-1]] == reader[name].shape[-1]
+def test_headers_tell_coordinates_bands_and_wavelengths():
+    bands = [eocodec.Band(name="B02", wavelength_nm=492.4), eocodec.Band(name="other")]
+    place = {"crs": "EPSG:4326", "transform": (0.5, 0, 10, 0, -0.25, 50)}
+    data = eocodec.compress(
+        {"a": np.ones((2, 4, 6), "u2"), "b": np.ones((2, 8, 6), "u2")}, bands=bands, **place
+    )
+    ds = xr.open_dataset(data, engine="eocodec")
+    assert (ds.a.dims, ds.b.dims) == (("band", "y", "x"), ("band", "y_b", "x"))
+    assert ds.x.values.tolist() == [10.25, 10.75, 11.25, 11.75, 12.25, 12.75]
+    assert ds.y.values.tolist() == [49.875, 49.625, 49.375, 49.125]
+    assert ds.y_b.values[-1] == 50 - 0.25 * 7.5
+    assert ds.x.attrs["units"] == "degrees_east"
+    assert ds.band.values.tolist() == ["B02", "other"]
+    np.testing.assert_equal(ds.wavelength.values, [492.4, np.nan])
+
+
+def test_dask_arrays_go_to_zarr(scene, tmp_path):
+    chunked = scene.chunk(y=64)
+    encoding = eocodec.xarray.encoding(chunked, tile_size=32)
+    chunked.to_zarr(tmp_path / "s", encoding=encoding, consolidated=False)
+    assert np.array_equal(xr.open_zarr(tmp_path / "s", consolidated=False).dn, scene.dn)
+
+
+def test_the_engine_loads_no_codec_until_it_is_used():
+    program = (
+        "import sys, eocodec.xarray; print(sorted(sys.modules.keys() & {'zarr', 'eocodec.tile'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
 def test_reading_is_lazy_and_chunks_are_tiles(scene, tmp_path):

@@ -1,0 +1,154 @@
+"""The arrays of a container as a lazy dataset."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from xarray.backends import BackendArray, CachingFileManager, FileManager
+from xarray.core import indexing
+
+from eocodec.errors import FormatError
+from eocodec.formats.eoc import ArrayHeader, Reader
+from eocodec.formats.eoc import open as open_container
+from eocodec.formats.eoc.window import parse_index
+from eocodec.xarray.georeference import GRID_MAPPING, grid_mapping, pixel_centres
+from eocodec.xarray.small import ROOM, parse_dataset
+
+
+def container_files(target: Any, storage_options: Mapping[str, Any] | None) -> FileManager[Reader]:
+    """Return what opens a container, closes it, bounds how many are open, and can be pickled."""
+    if isinstance(target, (bytearray, memoryview)):
+        target = bytes(target)
+    return CachingFileManager(open_container, target, kwargs=storage_options)
+
+
+class _LazyArray(BackendArray):
+    """An array of a container, decoded window by window. Picklable."""
+
+    def __init__(
+        self, files: FileManager[Reader], number: int, header: ArrayHeader, layers: int | None
+    ):
+        self.shape, self.dtype = header.shape, header.dtype
+        self._files, self._number, self._layers = files, number, layers
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        chosen = parse_index(key, self.shape)
+        rows, columns = chosen.rows, chosen.columns
+        size = rows.stop - rows.start, columns.stop - columns.start
+        planes = chosen.planes.reshape(-1)
+        pixels = np.empty((len(planes), *size), self.dtype)
+        if pixels.size:
+            # Dask reads in threads of its own, a chunk in each.
+            threads = None if threading.current_thread() is threading.main_thread() else 1
+            array = self._files.acquire(needs_lock=False).array(self._number)
+            pixels = array.read(
+                (rows, columns), bands=planes.tolist(), layers=self._layers, threads=threads
+            )
+        return pixels.reshape(*chosen.planes.shape, *size)[(..., *chosen.cut)]
+
+
+def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
+    """Return the arrays of a container as they are stored, with coordinates."""
+    reader = files.acquire(needs_lock=False)
+    attrs, small = parse_dataset(_said(reader.arrays[0]).get("dataset", {}))
+    variables: dict[str, xr.Variable] = dict(small)
+    for number, header in enumerate(reader.arrays):
+        lazy = indexing.LazilyIndexedArray(_LazyArray(files, number, header, layers))
+        found = {**_coordinates(header), **small}
+        names = _names(header, found, variables)
+        dims = [names.get(dim, dim) for dim in header.dims]
+        own = _attributes(header)
+        if "grid_mapping" in own:
+            own["grid_mapping"] = names.get(own["grid_mapping"], own["grid_mapping"])
+        chunks = dict(zip(dims, _tile(header), strict=True))
+        variables[header.name] = xr.Variable(
+            dims, lazy, own, {"preferred_chunks": chunks, "dtype": header.dtype}
+        )
+        for name, variable in found.items():
+            if name not in small:
+                renamed = [names.get(str(dim), str(dim)) for dim in variable.dims]
+                variables[names.get(name, name)] = xr.Variable(
+                    renamed, variable.values, variable.attrs
+                )
+    arrays = {header.name for header in reader.arrays}
+    coords = {key: value for key, value in variables.items() if key not in arrays | set(small)}
+    coords |= {key: value for key, value in small.items() if value.dims == (key,)}
+    data = {key: value for key, value in variables.items() if key not in coords}
+    try:
+        return xr.Dataset(data, coords, attrs)
+    except ValueError as error:
+        raise FormatError(f"the header describes a malformed dataset: {error}") from error
+
+
+def _said(header: ArrayHeader) -> Mapping[str, Any]:
+    """Return what these modules keep in a header; anybody may have written it."""
+    said = header.extra.get(ROOM)
+    return said if isinstance(said, Mapping) else {}
+
+
+def _coordinates(header: ArrayHeader) -> dict[str, xr.Variable]:
+    """Return what a header tells of the axes of its array, by name."""
+    found: dict[str, xr.Variable] = {}
+    for variable in pixel_centres(header) or ():
+        found[str(variable.dims[0])] = variable
+    mapping = grid_mapping(header)
+    if mapping is not None:
+        found[GRID_MAPPING] = mapping
+    if header.bands and len(header.shape) == 3:
+        dim = header.dims[0]
+        names = header.band_names
+        if len(set(names)) == len(names):
+            found[dim] = xr.Variable((dim,), np.array(names, object))
+        wavelengths = [band.wavelength_nm for band in header.bands]
+        if any(value is not None for value in wavelengths):
+            attrs = {"standard_name": "radiation_wavelength", "units": "nm"}
+            found["wavelength"] = xr.Variable((dim,), np.array(wavelengths, np.float64), attrs)
+    return found
+
+
+def _names(
+    header: ArrayHeader, found: Mapping[str, xr.Variable], taken: Mapping[str, xr.Variable]
+) -> dict[str, str]:
+    """Return another name for each axis and coordinate that differs from one already taken."""
+    sizes = {dim: n for var in taken.values() for dim, n in zip(var.dims, var.shape, strict=True)}
+    lengths = dict(zip(header.dims, header.shape, strict=True))
+    clashes = {dim for dim, n in lengths.items() if sizes.get(dim, n) != n}
+    for name, variable in found.items():
+        if name in taken and not variable.identical(taken[name]):  # type: ignore[no-untyped-call]
+            clashes.add(name)
+    on_them = {name for name, variable in found.items() if clashes & set(variable.dims)}
+    return {name: f"{name}_{header.name}" for name in clashes | on_them}
+
+
+def _attributes(header: ArrayHeader) -> dict[str, Any]:
+    said = _said(header).get("attrs")
+    attrs = dict(said) if isinstance(said, Mapping) else {}
+    if header.nodata is not None:
+        attrs["_FillValue"] = header.dtype.type(header.nodata)
+    if header.crs is not None:
+        attrs.setdefault("grid_mapping", GRID_MAPPING)
+    for key, field in (("scale_factor", "scale"), ("add_offset", "offset"), ("units", "unit")):
+        values = {getattr(band, field) for band in header.bands}
+        if len(values) == 1 and None not in values:
+            attrs.setdefault(key, values.pop())
+    return attrs
+
+
+def _tile(header: ArrayHeader) -> tuple[int, ...]:
+    """Return the chunk of each axis that is one tile, or close to it."""
+    planes, rows, columns = header.tile_size
+    leading: list[int] = []
+    for extent in reversed(header.shape[:-2]):
+        leading.append(min(extent, max(planes, 1)))
+        planes //= extent
+    return *reversed(leading), min(rows, header.shape[-2]), min(columns, header.shape[-1])
