@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from eocodec.errors import InputError
+from eocodec.errors import FormatError, InputError
 from eocodec.hdf5.options import (
     FILTER_ID,
     MAX_CLIENT_DATA,
@@ -105,11 +105,22 @@ def _apply(flags: int, count: int, values: Any, size: int, buffer_size: Any, buf
 
 
 def chunk_filter(dataset: h5py.Dataset) -> ChunkFilter:
-    """Return the filter of a dataset; raises `InputError` when that has another, or others beside."""
+    """Return the filter of a dataset.
+
+    Raises
+    ------
+    InputError
+        When it has another filter, or others beside.
+    FormatError
+        When the filter's client data are malformed or those of another dataset.
+    """
     properties = dataset.id.get_create_plist()
     if properties.get_nfilters() != 1 or properties.get_filter(0)[0] != FILTER_ID:
         raise InputError(f"dataset {dataset.name!r} does not have the filter of eocodec alone")
-    return parse_client_data(_client_data_of(properties.id)[1])
+    chunks = parse_client_data(_client_data_of(properties.id)[1])
+    if (chunks.shape, chunks.dtype) != (dataset.chunks, dataset.dtype):
+        raise FormatError(f"dataset {dataset.name!r} has the filter of chunks of another kind")
+    return chunks
 
 
 def _client_data_of(properties: int) -> tuple[int, list[int]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import eocodec
 import eocodec.hdf5
 from eocodec.errors import EocodecError, FormatError, InputError
+from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.hdf5.options import MAX_CLIENT_DATA, client_data, parse_client_data
 from eocodec.zarr import TileSerializer
 
@@ -148,6 +149,21 @@ def test_other_filters_and_shapes_are_refused_by_direct_access(file):
         eocodec.hdf5.read(shuffled)
     with pytest.raises(InputError, match="do not fit"):
         eocodec.hdf5.write(plain, SERIES[:2])
+
+
+def test_client_data_of_another_shape_are_found(file, tmp_path):
+    options = {"data": SERIES, "chunks": SERIES.shape, **eocodec.hdf5.filter()}
+    file.create_dataset("x", **options)
+    file.close()
+    told, other = (
+        np.array(client_data(ChunkOptions(), shape, "u2"), "<u4").tobytes()
+        for shape in (SERIES.shape, (*SERIES.shape[:3], 20))
+    )
+    raw = (tmp_path / "x.h5").read_bytes()
+    assert raw.count(told) == 1
+    (tmp_path / "x.h5").write_bytes(raw.replace(told, other))
+    with h5py.File(tmp_path / "x.h5") as back, pytest.raises(FormatError, match="another kind"):
+        eocodec.hdf5.read(back["x"])
 
 
 def test_a_file_left_open_at_exit_is_whole(tmp_path):
