@@ -56,9 +56,11 @@ class Comparison:
 
 
 def psnr_of(rmse: float, peak: float = REFLECTANCE_PEAK) -> float:
-    """Peak signal-to-noise ratio in dB of a root-mean-square error; infinite for 0."""
+    """Peak signal-to-noise ratio in dB of a root-mean-square error; infinite for 0, the reverse for infinity."""
     if rmse == 0:
         return float("inf")
+    if rmse == float("inf"):
+        return float("-inf")
     return float(20 * np.log10(peak / rmse))
 
 

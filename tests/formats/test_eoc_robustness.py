@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import eocodec
 from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section
 from eocodec.payload import build_payload, crc32c, pixel_crc32c, put_varint
+from tests.fuzz.limits import TEST_SECONDS
 from tests.fuzz.limits import bounded as limited
 
 LOSSLESS = eocodec.EncodeSettings(lossless=True)
@@ -352,7 +353,7 @@ def many_arrays(number, **changes):
 )
 def test_header_that_unfolds_costs_little(raw):
     data = container(None, raw=raw, tiles=[TILE])
-    with limited(), contextlib.suppress(eocodec.FormatError):
+    with limited(TEST_SECONDS), contextlib.suppress(eocodec.FormatError):
         eocodec.open(data)
 
 

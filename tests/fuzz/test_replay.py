@@ -10,6 +10,7 @@ import pytest
 import eocodec
 from eocodec.formats.chunks import decode_tiles, tile_ranges
 from eocodec.payload import build_payload, parse_head
+from tests.fuzz import limits
 from tests.fuzz.chunks import mutate_chunk, stack
 from tests.fuzz.containers import Container, mutate_container, repair
 from tests.fuzz.limits import TooSlowError, bounded
@@ -40,8 +41,9 @@ def loaded():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_corpus_and_findings_hold_the_promises(target):
+def test_corpus_and_findings_hold_the_promises(target, monkeypatch):
     assert INPUTS[target]
+    monkeypatch.setattr(limits, "MAX_SECONDS", limits.TEST_SECONDS)
     for path in INPUTS[target]:
         try:
             TARGETS[target](path.read_bytes())
