@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
     predictive = None if exact else _encode_bounded(task, bounds)
     if predictive is None:
         return _encode_lossless(pixels, mask)
-    if 8 * len(predictive) < _LOOSE_BITS * pixels.size and _learned_mode_applies(task):
+    loose = 8 * len(predictive) < _LOOSE_BITS * pixels.size
+    if loose and find_spec("torch") is not None and _learned_mode_applies(task):
         return min(predictive, _encode_guaranteed(task, bounds) or predictive, key=len)
     return predictive
 

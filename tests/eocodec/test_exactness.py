@@ -25,7 +25,7 @@ from eocodec.integer_networks import (
 )
 from eocodec.model import Model, load_model
 from eocodec.onnx_export import export_onnx
-from eocodec.payload import layer_bodies, parse_head, pixel_crc32c
+from eocodec.payload import PREDICTIVE, layer_bodies, parse_head, pixel_crc32c
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 DATA = Path(__file__).parents[1] / "data"
@@ -99,6 +99,18 @@ def test_decoding_needs_no_torch(payload: bytes, expected: list[int], tmp_path: 
         [*command, "without torch"], capture_output=True, text=True, check=True
     )
     assert [int(crc) for crc in without.stdout.split()[:6]] == expected
+
+
+def test_without_torch_a_loose_bound_takes_the_predictive_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with rasterio.open(DATA / "s2_berlin.tif") as dataset:
+        pixels = dataset.read()[:, :64, :64]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    payload = encode_tile(pixels, EncodeSettings(max_error=300))
+    assert 8 * len(payload) < 0.5 * pixels.size
+    assert parse_head(payload).mode == PREDICTIVE
+    assert np.abs(decode_tile(payload).astype(int) - pixels).max() <= 300
 
 
 def test_tile_decodes_alike_in_any_company(payload: bytes, expected: list[int]) -> None:
