@@ -49,6 +49,8 @@ def main() -> None:
     found = given.out / given.target
     found.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={given.seconds}", f"-runs={given.runs}", f"-seed={given.seed}"]
+    # The fuzzer itself grows by kilobytes a run; what a run of the code may take, `bounded` limits.
+    limits.append("-rss_limit_mb=0")
     options = ["-timeout=60", "-max_len=32768", "-len_control=0", "-print_final_stats=1"]
     crashes = f"-artifact_prefix={given.out}/{given.target}-"
     arguments = [
