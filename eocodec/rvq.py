@@ -216,6 +216,7 @@ def encode_refinement(
         encode_offsets(coder, offsets)
         tables.encode(coder, integers.ravel(), runs)
         bodies.append(coder.finish())
+    if stages > 1:
         values = tables.reconstruct(integers.ravel(), runs)
     return bodies, float(np.square(units - values).sum(dtype=np.float64))
 
