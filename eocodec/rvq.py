@@ -228,10 +228,28 @@ def _runs(
     return Runs.sort(class_of(relative).ravel(), integers.ravel(), tables.first_class)
 
 
-def decode_rvq(
-    bodies: Sequence[bytes | memoryview], shape: tuple[int, int, int], dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    """Decode the bodies of the first layers of a tile to pixels (C, H, W), rounded and clipped to ``dtype``.
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What the token layers of a tile hold.
+
+    Attributes
+    ----------
+    model : Model
+    unit : float
+        One network unit in the data's unit.
+    spectral : SpectralTransform
+    indices : int32 array (k, ceil(H / BLOCK), ceil(W / BLOCK))
+        Of the first k token stages.
+    """
+
+    model: Model
+    unit: float
+    spectral: SpectralTransform
+    indices: npt.NDArray[np.int32]
+
+
+def decode_tokens(bodies: Sequence[bytes | memoryview], shape: tuple[int, int, int]) -> Tokens:
+    """Decode the token layers among the bodies of the first layers of a tile (C, H, W).
 
     Raises
     ------
@@ -246,8 +264,6 @@ def decode_rvq(
     config = model.config
     if bands > config.bands or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
-    if dtype.kind != "f" and dtype.itemsize == 8:
-        raise FormatError(f"a learned tile cannot hold {dtype.name}")
     if height * width > MAX_PIXELS:
         raise LimitError(f"a learned tile of {height} x {width} pixels is above {MAX_PIXELS}")
     grid = (-(-height // BLOCK), -(-width // BLOCK))
@@ -259,17 +275,37 @@ def decode_rvq(
         if stage == 0:
             spectral = SpectralTransform.decode(coder, bands, unit / MEAN_PARTS)
         indices.append(model.tokens.decode(coder, stage, grid, indices[-1] if stage else None))
-    latents = model.mean(np.stack(indices))
+    return Tokens(model, unit, spectral, np.stack(indices))
+
+
+def decode_rvq(
+    bodies: Sequence[bytes | memoryview], shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Decode the bodies of the first layers of a tile to pixels (C, H, W), rounded and clipped to ``dtype``.
+
+    Raises
+    ------
+    FormatError
+        The bytes are damaged.
+    ModelError
+        The model they name is not installed.
+    """
+    if dtype.kind != "f" and dtype.itemsize == 8:
+        raise FormatError(f"a learned tile cannot hold {dtype.name}")
+    bands, height, width = shape
+    tokens = decode_tokens(bodies, shape)
+    model, config = tokens.model, tokens.model.config
+    latents = model.mean(tokens.indices)
     step = None
     if len(bodies) > config.token_stages:
         refinement = bodies[config.token_stages :]
-        residual = decode_refinement(model, np.stack(indices), refinement)
+        residual = decode_refinement(model, tokens.indices, refinement)
         if residual.any():
             step = stage_step(len(refinement) - 1)
             latents = latents + residual
     coefficients = model.synthesise(latents, step)
     planes = coefficients.reshape(-1, config.bands, *coefficients.shape[1:])[:, :bands]
-    pixels = spectral.inverse(planes, unit * 2.0**-COEFFICIENT_BITS, dtype)
+    pixels = tokens.spectral.inverse(planes, tokens.unit * 2.0**-COEFFICIENT_BITS, dtype)
     return np.ascontiguousarray(pixels[:, :height, :width])
 
 
