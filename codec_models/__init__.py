@@ -27,7 +27,9 @@ class ModelCard:
     description : str
         One line.
     bands : tuple of str
-        Bands it was trained on, in order.
+        Bands it was trained on, in order; none with ``ndim`` 3.
+    ndim : int
+        2: a tile is one block of bands; 3: it has any number of levels.
     layers, default_layers : int
         Layers it can write, and the default quality.
     token_layers : int
@@ -42,6 +44,7 @@ class ModelCard:
     id: str
     description: str
     bands: tuple[str, ...]
+    ndim: int
     layers: int
     default_layers: int
     token_layers: int
@@ -56,6 +59,7 @@ class ModelCard:
             id=data["id"],
             description=data["description"],
             bands=tuple(data["bands"]),
+            ndim=data.get("ndim", 2),
             layers=data["layers"],
             default_layers=data["default_layers"],
             token_layers=data["token_layers"],

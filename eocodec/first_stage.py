@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ STEP = np.float32(stage_step(0))
 
 @dataclass(frozen=True)
 class FirstStage:
-    """What the first stage leaves, all (L, h, w).
+    """What the first stage leaves, all (L, …, h, w).
 
     ``integers`` count steps around ``prediction``; ``values`` are their reconstruction, both in network units.
     """
@@ -39,20 +40,20 @@ def _walk(
     """Run through the passes of the smooth latents and the others.
 
     ``code`` gives the integers of a part from the prediction of its latents (None for zero), their flat positions
-    in the grid (L, h, w) and their tables.
+    in the grid (L, …, h, w) and their tables.
     """
-    latents, height, width = log_scale.shape
-    area = height * width
+    latents, *grid = log_scale.shape
+    area = prod(grid)
     classes = class_of(stage_scale(log_scale, 0)).reshape(latents, area)
     integers = np.zeros((latents, area), np.int32)
     values = np.zeros((latents, area), np.float32)
     prediction = np.zeros((latents, area), np.float32)
     decoded = np.zeros((len(smooth.channels), area), np.float32)
-    for number, where in enumerate(passes(height, width)):
+    for number, where in enumerate(passes(*grid)):
         if not where.flat.size or not smooth.channels.size:
             continue
         place = (smooth.channels[:, None], where.flat)
-        predicted = smooth.predict(decoded.reshape(-1, height, width), number, where)
+        predicted = smooth.predict(decoded.reshape(-1, *grid), number, where)
         previous = np.zeros(predicted.size, np.int32)
         runs = Runs.sort(classes[place].ravel(), previous, tables.first_class)
         coded = code(predicted, smooth.channels[:, None] * area + where.flat, runs)
@@ -80,7 +81,7 @@ def encode_first_stage(
     weight: float,
     coder: SymbolEncoder | None,
 ) -> FirstStage:
-    """Quantise the residual (L, h, w) in network units and, with a coder, encode it.
+    """Quantise the residual (L, …, h, w) in network units and, with a coder, encode it.
 
     ``log_scale`` is what :meth:`SmoothLatents.lower` gave.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ FloatArray = npt.NDArray[np.float32]
 EXACT_LIMIT = 2**24
 
 _COLUMN_FLOATS = 2**19
-"""The neighbourhoods of so many inputs are laid out at once: it bounds the memory of a 3x3 convolution."""
+"""The neighbourhoods of so many inputs are laid out at once: it bounds the memory of a convolution."""
 
 STREAM = 1023
 """Largest integer of the residual stream of the restoring network."""
@@ -39,13 +40,21 @@ LATENT_LIMIT_BITS = 35
 """Fixed-point latents are clamped to 2**35."""
 
 
+Values = TypeVar("Values", bound=np.generic)
+
+
+def per_channel(values: npt.NDArray[Values], ndim: int) -> npt.NDArray[Values]:
+    """Values (C,) in a shape that multiplies arrays (C, …) of so many axes channel by channel."""
+    return values.reshape(-1, *[1] * (ndim - 1))
+
+
 @dataclass(frozen=True)
 class IntegerConv:
-    """A 1x1 or 3x3 convolution with zero padding, then ``clip(rint(sum * multiplier), low, high)``.
+    """A convolution over two or three axes with zero padding, then ``clip(rint(sum * multiplier), low, high)``.
 
     Attributes
     ----------
-    weight : int8 array (outputs, inputs, k, k)
+    weight : int8 array (outputs, inputs, k, k) or (outputs, inputs, k, k, k), k being 1 or 3
     bias : int32 array (outputs,)
     multiplier : float32 array (outputs,)
     low, high : int
@@ -61,7 +70,7 @@ class IntegerConv:
     @cached_property
     def _matrix(self) -> FloatArray:
         """Weights (outputs, taps * inputs)."""
-        taps = self.weight.transpose(0, 2, 3, 1).astype(np.float32)
+        taps = np.moveaxis(self.weight, 1, -1).astype(np.float32)
         return taps.reshape(len(taps), -1)
 
     @cached_property
@@ -70,7 +79,8 @@ class IntegerConv:
 
     def worst_sum(self, input_limit: int) -> int:
         """Largest magnitude that a partial sum can take for inputs up to ``input_limit``."""
-        magnitude = np.abs(self.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * input_limit
+        weight = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1)
+        magnitude = weight.sum(axis=1) * input_limit
         return int((magnitude + np.abs(self.bias.astype(np.int64))).max())
 
     def check(self, input_limit: int) -> int:
@@ -88,40 +98,55 @@ class IntegerConv:
         return max(abs(self.low), abs(self.high))
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Apply to integers (inputs, h, w) carried in float32; the same for the result."""
-        outputs, inputs, kernel, _ = self.weight.shape
-        _, height, width = x.shape
-        if kernel == 1:
+        """Apply to integers (inputs, h, w) or (inputs, d, h, w) carried in float32; the same for the result."""
+        outputs, inputs = self.weight.shape[:2]
+        if self.weight.shape[-1] == 1:
             total = self._matrix @ x.reshape(inputs, -1)
         else:
-            # In rows of width + 2, a shift of the image is a shift of the flat array.
-            row = width + 2
-            padded = np.zeros((inputs, (height + 2) * row + 2), np.float32)
-            padded[:, :-2].reshape(inputs, height + 2, row)[:, 1:-1, 1:-1] = x
-            total = np.empty((outputs, height, width), np.float32)
-            lines = max(1, _COLUMN_FLOATS // (9 * inputs * row))
-            for top in range(0, height, lines):
-                size = min(lines, height - top) * row
-                columns = np.empty((9, inputs, size), np.float32)
-                for tap, column in enumerate(columns):
-                    start = (top + tap // 3) * row + tap % 3
-                    column[:] = padded[:, start : start + size]
-                part = self._matrix @ columns.reshape(9 * inputs, -1)
-                total[:, top : top + lines] = part.reshape(outputs, -1, row)[:, :, :width]
-            total = total.reshape(outputs, -1)
+            total = self._neighbourhoods(x.reshape(inputs, -1, *x.shape[-2:]))
         total += self._offset
         total *= self.multiplier[:, None]
         np.rint(total, out=total)
         np.clip(total, self.low, self.high, out=total)
-        return total.reshape(outputs, height, width)
+        return total.reshape(outputs, *x.shape[1:])
+
+    def _neighbourhoods(self, x: FloatArray) -> FloatArray:
+        """Sums (outputs, d * h * w) over the neighbourhoods of (inputs, d, h, w)."""
+        inputs, depth, height, width = x.shape
+        reach = self.weight.ndim - 4
+        # In rows of width + 2 and slabs of height + 2, a shift of the grid is a shift of the flat array.
+        row = width + 2
+        slab = (height + 2) * row
+        padded = np.zeros((inputs, (depth + 2 * reach) * slab + 2), np.float32)
+        inner = padded[:, :-2].reshape(inputs, -1, height + 2, row)
+        inner[:, reach : reach + depth, 1:-1, 1:-1] = x
+        shifts = [
+            deep * slab + down * row + right
+            for deep in range(1 + 2 * reach)
+            for down in range(3)
+            for right in range(3)
+        ]
+        total = np.empty((len(self.weight), depth, height, width), np.float32)
+        lines = max(1, _COLUMN_FLOATS // (len(shifts) * inputs * row))
+        for level in range(depth):
+            for top in range(0, height, lines):
+                size = min(lines, height - top) * row
+                columns = np.empty((len(shifts), inputs, size), np.float32)
+                for shift, column in zip(shifts, columns, strict=True):
+                    start = level * slab + top * row + shift
+                    column[:] = padded[:, start : start + size]
+                part = self._matrix @ columns.reshape(len(shifts) * inputs, -1)
+                rows = part.reshape(len(part), -1, row)[:, :, :width]
+                total[:, level, top : top + lines] = rows
+        return total.reshape(len(total), -1)
 
 
 def pixel_shuffle2(x: FloatArray) -> FloatArray:
-    """(4 C, h, w) -> (C, 2h, 2w), in the order of torch's ``pixel_shuffle``."""
-    channels, height, width = x.shape
-    split = x.reshape(channels // 4, 2, 2, height, width)
-    out: FloatArray = split.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
-    return out
+    """(4 C, …, h, w) -> (C, …, 2h, 2w), in the order of torch's ``pixel_shuffle``."""
+    channels, *deep, height, width = x.shape
+    split = x.reshape(channels // 4, 2, 2, -1, width)
+    shuffled: FloatArray = split.transpose(0, 3, 1, 4, 2)
+    return shuffled.reshape(channels // 4, *deep, 2 * height, 2 * width)
 
 
 @dataclass(frozen=True)
@@ -133,7 +158,7 @@ class TokenNetwork:
     embedding : int16 array (stages, codes + 1, width)
         What each code adds to the first layer's sum (its bias is in stage 0); the last row is zero.
     spatial, expand, project : IntegerConv
-        3x3 at token resolution; 1x1 before the pixel shuffle; 1x1 at latent resolution.
+        With neighbours at token resolution; 1x1 before the pixel shuffle; 1x1 at latent resolution.
     """
 
     embedding: npt.NDArray[np.int16]
@@ -147,7 +172,7 @@ class TokenNetwork:
         self.project.check(limit)
 
     def __call__(self, indices: npt.NDArray[np.int32]) -> FloatArray:
-        """Indices of the first stages (k, h, w) -> integers (latents, 2h, 2w) carried in float32.
+        """Indices of the first stages (k, …, h, w) -> integers (latents, …, 2h, 2w) carried in float32.
 
         An index one past the codebook adds nothing.
         """
@@ -181,7 +206,7 @@ class ContextNetwork:
     def __call__(
         self, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.int32]:
-        """Both inputs (latents, h, w) -> the corrected relative log-scale (latents, h, w)."""
+        """Both inputs (latents, …, h, w) -> the corrected relative log-scale of that shape."""
         magnitude = np.minimum(np.abs(integers), self.magnitude_limit)
         clipped = np.clip(log_scale, -self.scale_limit, self.scale_limit)
         x = np.concatenate([magnitude, clipped]).astype(np.float32)
@@ -199,7 +224,7 @@ class RestoringBlock:
     mix: IntegerConv
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Apply to integers (width, h, w) from 0 to STREAM."""
+        """Apply to integers (width, …, h, w) from 0 to STREAM."""
         out = self.mix(self.spatial(np.rint(x * np.float32(1 / FINER))))
         out += x
         np.clip(out, 0, STREAM, out=out)
@@ -226,7 +251,7 @@ class RestoringNetwork:
         self.leave.check(stream)
 
     def __call__(self, units: FloatArray) -> FloatArray:
-        """Latents (L, h, w) in steps -> what to add to them, in steps."""
+        """Latents (L, …, h, w) in steps -> what to add to them, in steps."""
         x = np.rint(units * np.float32(INPUT_LEVELS))
         np.clip(x, -INPUT_LIMIT, INPUT_LIMIT, out=x)
         x = self.enter(x)
@@ -260,7 +285,7 @@ class LinearMap:
         return self.weight.astype(np.float64)
 
     def __call__(self, latents: FloatArray) -> npt.NDArray[np.float64]:
-        """Latents (L, h, w) in network units -> coefficients (samples, h, w) in units of 2**-COEFFICIENT_BITS."""
+        """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS."""
         fixed = np.rint(latents.astype(np.float64) * 2.0**LATENT_BITS)
         limit = 2.0**LATENT_LIMIT_BITS
         np.clip(fixed, -limit, limit, out=fixed)

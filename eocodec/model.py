@@ -29,6 +29,7 @@ from eocodec.integer_networks import (
     RestoringBlock,
     RestoringNetwork,
     TokenNetwork,
+    per_channel,
 )
 from eocodec.network_config import NetworkConfig
 from eocodec.refinement import StageTables
@@ -116,15 +117,16 @@ class Model:
             ) from error
 
     def mean(self, indices: IntArray) -> FloatArray:
-        """Indices of the first stages (k, h, w) -> predicted latents (L, 2h, 2w) in network units."""
-        return self.mean_network(indices) * self.mean_unit[:, None, None]
+        """Indices of the first stages (k, …, h, w) -> predicted latents (L, …, 2h, 2w) in network units."""
+        mean = self.mean_network(indices)
+        return mean * per_channel(self.mean_unit, mean.ndim)
 
     def scale(self, indices: IntArray) -> IntArray:
-        """Indices (stages, h, w) -> log-scales (L, 2h, 2w) in units of log2(3) / 12."""
+        """Indices (stages, …, h, w) -> log-scales (L, …, 2h, 2w) in units of log2(3) / 12."""
         return self.scale_network(indices).astype(np.int32)
 
     def synthesise(self, latents: FloatArray, step: float | None) -> npt.NDArray[np.float64]:
-        """Latents (L, h, w) in network units -> coefficients (samples, h, w) in units of 2**-COEFFICIENT_BITS.
+        """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS.
 
         ``step`` is what they were quantised with; None where there are only tokens.
         """

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 class NetworkConfig:
     """Sizes of the networks.
 
-    ``unit`` is the size in DN of one network unit; ``blocks`` are residual blocks a side.
+    ``unit`` is the size of one network unit, in DN or, with ``ndim`` 3, in deviations of a level; ``blocks`` are
+    residual blocks a side. With ``ndim`` 2 the ``bands`` of a tile are one block deep; with 3 every ``bands``
+    levels are a block, and the convolutions run over blocks of levels, rows and columns.
     """
 
+    ndim: int = 2
     bands: int = 10
     block: int = 8
     latents: int = 384

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.integer_networks import per_channel
 from eocodec.refinement import (
     CLASS_WIDTH,
     CLASSES,
@@ -72,8 +73,8 @@ def decode_offsets(coder: SymbolDecoder, latents: int) -> IntArray:
 
 
 def shift_scales(relative: IntArray, offsets: IntArray) -> IntArray:
-    """Log-scales (L, h, w), moved by the offsets of their channels."""
-    shifted: IntArray = relative + (CLASS_WIDTH * offsets)[:, None, None]
+    """Log-scales (L, …, h, w), moved by the offsets of their channels."""
+    shifted: IntArray = relative + per_channel(CLASS_WIDTH * offsets, relative.ndim)
     return shifted
 
 
@@ -89,17 +90,17 @@ def choose_offsets(
     Parameters
     ----------
     tables : StageTables
-    relative : int32 array (L, h, w)
+    relative : int32 array (L, …, h, w)
         Log-scales relative to the stage's step, before any offset.
-    previous : int32 array (L, h, w)
+    previous : int32 array (L, …, h, w)
         Integers before the stage.
-    units : float32 array (L, h, w)
+    units : float32 array (L, …, h, w)
         What the stage quantises, in its steps.
     weight : float
         Squared steps that a bit is worth.
     """
     stride = max(1, int(np.sqrt(previous[0].size / POSITIONS)))
-    part = (slice(None), slice(None, None, stride), slice(None, None, stride))
+    part = (..., slice(None, None, stride), slice(None, None, stride))
     raw, before = raw_class_of(relative[part]).ravel(), previous[part].ravel()
     classes = np.clip(raw, 0, CLASSES - 1).astype(np.uint8)
     runs = Runs.sort(classes, before, tables.first_class)

@@ -1,7 +1,7 @@
 """The learned mode of a tile: pixels to the bodies of its layers and back.
 
-Layer 1 starts with the side information (model id, step scale, spectral transform); layers 1 to T are the token
-stages, the others the refinement stages.
+Layer 1 starts with the side information (model id, step scale, transform); layers 1 to T are the token stages, the
+others the refinement stages. The model says whether a tile has bands or blocks of levels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +19,17 @@ from eocodec.codec_models import find_card
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError, InputError, LimitError
 from eocodec.first_stage import STEP, decode_first_stage, encode_first_stage
-from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.mask import fill_holes
 from eocodec.model import Model, load_model
 from eocodec.offsets import choose_offsets, decode_offsets, encode_offsets, shift_scales
 from eocodec.refinement import Runs, StageTables, class_of, stage_scale, stage_step
-from eocodec.spectral import SpectralTransform
+from eocodec.tile_transform import TileTransform, token_grid
 
 if TYPE_CHECKING:
     from eocodec.tile import EncodeSettings
 
 FloatArray = npt.NDArray[np.float32]
 
-BLOCK = 16
-"""Tiles are extended to whole blocks of this many pixels, the footprint of a token."""
 LAMBDA = 0.12
 """Weight of a bit against squared steps in the choice of symbols."""
 NOISE = 0.35
@@ -42,14 +40,13 @@ CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Tried one after another while the tokens take more than ``CALM_TOKEN_SHARE`` of the bytes."""
 CALM_TOKEN_SHARE = 0.07
 MAX_PIXELS = 2**24
-"""Decoding takes some 300 bytes a pixel, however few bands and bytes the tile has."""
+"""Decoding takes some 300 bytes a pixel (and block of levels), however few bands and bytes the tile has."""
+SMALLEST_SIDE = 8
+"""Fields of fewer rows or columns go to the other modes."""
 MIN_STEP_SCALE = 2.0**-20
 """With this as smallest and its inverse as largest step scale no sample leaves the range of binary32."""
 MAX_STEPS = 1e6
 """Samples further than this many network units from zero go to the lossless mode."""
-
-MEAN_PARTS = 16
-"""Band means are stored in units of the network unit divided by this."""
 
 _SIDE = struct.Struct("<8sf")
 
@@ -83,23 +80,23 @@ class SideInformation:
 
 
 def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
-    """Whether the learned mode can code a tile (C, H, W): no more bands than the model's, sane size and values."""
-    card = find_card(settings.model)
-    if pixels.shape[0] > len(card.bands) or (
-        pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f"
-    ):
+    """Whether the learned mode can code a tile (C, H, W): bands or levels that suit the model, sane size and values."""
+    if pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f":
         return False
-    if pixels[0].size > MAX_PIXELS:
+    card = find_card(settings.model)
+    if card.ndim == 3:
+        if min(pixels.shape[1:]) < SMALLEST_SIDE or pixels.size > MAX_PIXELS:
+            return False
+        with np.errstate(invalid="ignore"):
+            finest = np.finfo(np.float32)
+            size = np.abs(pixels[np.isfinite(pixels) & (pixels != 0)].astype(np.float64))
+        low, high = size.min(initial=np.inf), size.max(initial=0.0)
+        return bool(low > float(finest.tiny) and high < float(finest.max) / 16)
+    if len(pixels) > len(card.bands) or pixels[0].size > MAX_PIXELS:
         return False
     with np.errstate(invalid="ignore"):
         peak = float(np.nanmax(np.abs(pixels.astype(np.float64)), initial=0.0))
     return peak < MAX_STEPS * settings.step_scale
-
-
-def _extend(pixels: FloatArray) -> FloatArray:
-    """Repeat the edges of pixels (C, H, W) to whole blocks."""
-    rows, columns = (-n % BLOCK for n in pixels.shape[1:])
-    return np.pad(pixels, ((0, 0), (0, rows), (0, columns)), mode="edge")
 
 
 def encode_rvq(
@@ -132,19 +129,17 @@ def encode_rvq(
     filled = pixels.astype(np.float32)
     if invalid is not None:
         filled = fill_holes(filled, invalid)
-    filled = _extend(filled)
     config = model.config
-    unit = config.unit * step_scale
     finest = stage_step(max(layers - config.token_stages - 1, 0))
-    spectral, coefficients = SpectralTransform.fit(filled, unit / MEAN_PARTS, NOISE * finest * unit)
-    missing = config.bands - len(pixels)
-    padded = np.pad(coefficients, ((0, 0), (0, missing), (0, 0), (0, 0))) / np.float32(unit)
-    latents, vectors = model.encoder(padded.reshape(-1, *padded.shape[2:]))
-    coded = _encode_latents(model, spectral, latents, vectors, TOKEN_WEIGHT, layers)
+    transform, coefficients = TileTransform.fit(
+        filled, config, config.unit * step_scale, NOISE * finest
+    )
+    latents, vectors = model.encoder(coefficients)
+    coded = _encode_latents(model, transform, latents, vectors, TOKEN_WEIGHT, layers)
     for weight in CALM_TOKEN_WEIGHTS:
         if coded.token_share <= CALM_TOKEN_SHARE:
             break
-        calmer = _encode_latents(model, spectral, latents, vectors, weight, layers)
+        calmer = _encode_latents(model, transform, latents, vectors, weight, layers)
         if calmer.cost > coded.cost:
             break
         coded = calmer
@@ -166,22 +161,24 @@ class _Coded:
 
 def _encode_latents(
     model: Model,
-    spectral: SpectralTransform,
+    transform: TileTransform,
     latents: FloatArray,
     vectors: FloatArray,
     weight: float,
     layers: int,
 ) -> _Coded:
-    indices = model.tokens.quantise(np.moveaxis(vectors, 0, -1), model.codebooks, weight)
+    rows = np.moveaxis(vectors, 0, -1).reshape(-1, vectors.shape[-1], len(vectors))
+    folded = model.tokens.quantise(rows, model.codebooks, weight)
     bodies = []
-    for stage, index in enumerate(indices[:layers]):
+    for stage, index in enumerate(folded[:layers]):
         coder = SymbolEncoder()
         if stage == 0:
-            spectral.encode(coder)
-        model.tokens.encode(coder, stage, index, indices[stage - 1] if stage else None)
+            transform.encode(coder)
+        model.tokens.encode(coder, stage, index, folded[stage - 1] if stage else None)
         bodies.append(coder.finish())
     if layers <= len(bodies):
         return _Coded(bodies, 0.0, 0.0)
+    indices = folded.reshape(len(folded), *vectors.shape[1:])
     residual = latents - model.mean(indices)
     refinement, error = encode_refinement(model, residual, indices, layers - len(indices))
     tokens, total = sum(map(len, bodies)), sum(map(len, bodies + refinement))
@@ -224,7 +221,7 @@ def encode_refinement(
 def _runs(
     tables: StageTables, relative: npt.NDArray[np.int32], integers: npt.NDArray[np.int32]
 ) -> Runs:
-    """Sort the latents of a stage by their tables; relative log-scales and integers before it (L, h, w)."""
+    """Sort the latents of a stage by their tables; relative log-scales and integers before it (L, …, h, w)."""
     return Runs.sort(class_of(relative).ravel(), integers.ravel(), tables.first_class)
 
 
@@ -235,16 +232,13 @@ class Tokens:
     Attributes
     ----------
     model : Model
-    unit : float
-        One network unit in the data's unit.
-    spectral : SpectralTransform
-    indices : int32 array (k, ceil(H / BLOCK), ceil(W / BLOCK))
-        Of the first k token stages.
+    transform : TileTransform
+    indices : int32 array (k, …, h, w)
+        Of the first k token stages; see :func:`token_grid`.
     """
 
     model: Model
-    unit: float
-    spectral: SpectralTransform
+    transform: TileTransform
     indices: npt.NDArray[np.int32]
 
 
@@ -258,24 +252,26 @@ def decode_tokens(bodies: Sequence[bytes | memoryview], shape: tuple[int, int, i
     ModelError
         The model they name is not installed.
     """
-    bands, height, width = shape
+    planes, height, width = shape
     side, first = SideInformation.parse(memoryview(bodies[0]))
     model = load_model(side.model)
     config = model.config
-    if bands > config.bands or len(bodies) > model.layers:
+    too_many = config.ndim == 2 and planes > config.bands
+    if too_many or len(bodies) > model.layers:
         raise FormatError(f"tile has more bands or layers than model {model.card.name}")
-    if height * width > MAX_PIXELS:
+    grid = token_grid(config, shape)
+    if height * width * (planes if config.ndim == 3 else 1) > MAX_PIXELS:
         raise LimitError(f"a learned tile of {height} x {width} pixels is above {MAX_PIXELS}")
-    grid = (-(-height // BLOCK), -(-width // BLOCK))
+    rows = (prod(grid[:-1]), grid[-1])
     token_bodies: list[bytes | memoryview] = [first, *bodies[1 : config.token_stages]]
-    unit = config.unit * side.step_scale
     indices: list[npt.NDArray[np.int32]] = []
     for stage, body in enumerate(token_bodies):
         coder = SymbolDecoder(body)
         if stage == 0:
-            spectral = SpectralTransform.decode(coder, bands, unit / MEAN_PARTS)
-        indices.append(model.tokens.decode(coder, stage, grid, indices[-1] if stage else None))
-    return Tokens(model, unit, spectral, np.stack(indices))
+            unit = config.unit * side.step_scale
+            transform = TileTransform.decode(coder, config, planes, unit)
+        indices.append(model.tokens.decode(coder, stage, rows, indices[-1] if stage else None))
+    return Tokens(model, transform, np.stack(indices).reshape(-1, *grid))
 
 
 def decode_rvq(
@@ -292,7 +288,6 @@ def decode_rvq(
     """
     if dtype.kind != "f" and dtype.itemsize == 8:
         raise FormatError(f"a learned tile cannot hold {dtype.name}")
-    bands, height, width = shape
     tokens = decode_tokens(bodies, shape)
     model, config = tokens.model, tokens.model.config
     latents = model.mean(tokens.indices)
@@ -304,15 +299,13 @@ def decode_rvq(
             step = stage_step(len(refinement) - 1)
             latents = latents + residual
     coefficients = model.synthesise(latents, step)
-    planes = coefficients.reshape(-1, config.bands, *coefficients.shape[1:])[:, :bands]
-    pixels = tokens.spectral.inverse(planes, tokens.unit * 2.0**-COEFFICIENT_BITS, dtype)
-    return np.ascontiguousarray(pixels[:, :height, :width])
+    return tokens.transform.inverse(coefficients, config, shape, dtype)
 
 
 def decode_refinement(
     model: Model, indices: npt.NDArray[np.int32], bodies: Sequence[bytes | memoryview]
 ) -> FloatArray:
-    """Residual latents (L, h, w) in network units."""
+    """Residual latents (L, …, h, w) in network units."""
     log_scale = model.smooth.lower(model.scale(indices))
     coder = SymbolDecoder(bodies[0])
     shifted = shift_scales(log_scale, decode_offsets(coder, len(log_scale)))

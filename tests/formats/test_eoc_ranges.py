@@ -184,6 +184,7 @@ def layered(monkeypatch, tmp_path):
         name="planes",
         id="0" * 64,
         description="",
+        ndim=2,
         bands=("a", "b"),
         layers=PLANES,
         default_layers=PLANES,

@@ -1,0 +1,112 @@
+"""Pixels of a tile to the coefficients that the networks see, and back.
+
+Bands are one block deep. Levels of a field are standardised (:mod:`eocodec.levels`) and folded into blocks; the
+spectral transform then runs over the levels of a block as it does over bands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.integer_networks import COEFFICIENT_BITS
+from eocodec.levels import LevelScales, fold_levels, unfold_levels
+from eocodec.network_config import NetworkConfig
+from eocodec.spectral import BLOCK, SpectralTransform
+
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+
+TOKEN_BLOCK = 2 * BLOCK
+"""Tiles are extended to whole blocks of this many rows and columns, the footprint of a token."""
+MEAN_PARTS = 16
+"""Band means are stored in units of the network unit divided by this."""
+
+
+def token_grid(config: NetworkConfig, shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape of the tokens of a tile (C, H, W): (h, w), or (d, h, w) with blocks of levels."""
+    planes, height, width = shape
+    rows = (-(-height // TOKEN_BLOCK), -(-width // TOKEN_BLOCK))
+    return rows if config.ndim == 2 else (-(-planes // config.bands), *rows)
+
+
+@dataclass(frozen=True)
+class TileTransform:
+    """What a tile sends of its transform.
+
+    Attributes
+    ----------
+    levels : LevelScales or None
+        Scales of the levels; None with bands.
+    spectral : SpectralTransform
+    unit : float
+        One network unit: in the data's unit, or in scales of the level.
+    """
+
+    levels: LevelScales | None
+    spectral: SpectralTransform
+    unit: float
+
+    @classmethod
+    def fit(
+        cls, pixels: FloatArray, config: NetworkConfig, unit: float, noise: float
+    ) -> tuple[TileTransform, FloatArray]:
+        """Fit to the finite pixels (C, H, W) of a tile.
+
+        Also returns the coefficients (samples, …, h, w) in network units; ``noise`` is that of
+        :meth:`SpectralTransform.fit`, in network units.
+        """
+        levels = None
+        if config.ndim == 3:
+            levels, pixels = LevelScales.fit(pixels)
+        deep = -len(pixels) % config.bands if config.ndim == 3 else 0
+        down, right = (-n % TOKEN_BLOCK for n in pixels.shape[1:])
+        pixels = np.pad(pixels, ((0, deep), (0, down), (0, right)), mode="edge")
+        if config.ndim == 3:
+            height = pixels.shape[1]
+            pixels = fold_levels(pixels, config.bands)
+        spectral, coefficients = SpectralTransform.fit(pixels, unit / MEAN_PARTS, noise * unit)
+        missing = config.bands - len(pixels)
+        padded = np.pad(coefficients, ((0, 0), (0, missing), (0, 0), (0, 0))) / np.float32(unit)
+        grid: tuple[int, ...] = padded.shape[2:]
+        if config.ndim == 3:
+            grid = (-1, height // BLOCK, grid[1])
+        return cls(levels, spectral, unit), padded.reshape(config.samples, *grid)
+
+    def inverse(
+        self,
+        coefficients: DoubleArray,
+        config: NetworkConfig,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+    ) -> npt.NDArray[Any]:
+        """Coefficients (samples, …, h, w), integers in units of 2**-COEFFICIENT_BITS, to pixels of a shape and dtype."""
+        planes, height, width = shape
+        rows, columns = coefficients.shape[-2:]
+        stacked = coefficients.reshape(BLOCK * BLOCK, config.bands, -1, columns)
+        unit = self.unit * 2.0**-COEFFICIENT_BITS
+        if self.levels is None:
+            pixels = self.spectral.inverse(stacked[:, :planes], unit, dtype)
+            return np.ascontiguousarray(pixels[:, :height, :width])
+        folded = self.spectral.inverse(stacked, unit, np.dtype(np.float64))
+        pixels = unfold_levels(folded, rows * BLOCK)[:planes, :height, :width]
+        return self.levels.restore(pixels, dtype)
+
+    def encode(self, coder: SymbolEncoder) -> None:
+        """Write to a range coder."""
+        if self.levels is not None:
+            self.levels.encode(coder)
+        self.spectral.encode(coder)
+
+    @classmethod
+    def decode(
+        cls, coder: SymbolDecoder, config: NetworkConfig, planes: int, unit: float
+    ) -> TileTransform:
+        """Read what :meth:`encode` wrote; raises FormatError for invalid bytes."""
+        levels = LevelScales.decode(coder, planes) if config.ndim == 3 else None
+        bands = planes if levels is None else config.bands
+        return cls(levels, SpectralTransform.decode(coder, bands, unit / MEAN_PARTS), unit)
