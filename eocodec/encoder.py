@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from eocodec.cores import single_core_in_workers
+from eocodec.cores import torch_on_one_core_in_workers
 from eocodec.network_config import NetworkConfig
 from eocodec.networks import Analysis, TokenEncoder
 
@@ -50,8 +50,8 @@ class Encoder:
 
     def __call__(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coefficients (samples, h, w) in network units -> latents (L, h, w), token vectors (D, h/2, w/2)."""
-        single_core_in_workers()
         with (
+            torch_on_one_core_in_workers(),
             torch.inference_mode(),
             torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()),
         ):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eocodec import payload as wire
 from eocodec.bounds import ErrorBounds
+from eocodec.cores import one_core_in_workers
 from eocodec.errors import ChecksumError, FormatError, InputError
 from eocodec.mask import (
     Mask,
@@ -34,6 +35,7 @@ _REPETITIVE = 0.7
 _MASK_BITS = 2
 
 
+@one_core_in_workers
 def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None) -> bytes:
     """Return the payload of one tile.
 
@@ -107,6 +109,7 @@ class _Task:
         return self.mask.reserve(nodata)
 
 
+@one_core_in_workers
 def decode_tile(buffer: Buffer, layers: int | None = None) -> npt.NDArray[Any]:
     """Decode a tile payload, or a prefix of one that holds the layers asked for.
 

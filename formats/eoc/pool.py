@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from eocodec.cores import in_worker, one_blas_thread
 from eocodec.errors import InputError
-from eocodec.formats.eoc.blas import one_blas_thread
 
 T = TypeVar("T")
 
@@ -18,7 +18,9 @@ _IN_FLIGHT_PER_THREAD = 2
 
 
 def thread_count(threads: int | None) -> int:
-    """Return `threads`, or the cores of this process, at most 8, where it is None."""
+    """Return `threads`; where it is None the cores of this process, at most 8, but one in a worker."""
+    if threads is None and in_worker():
+        return 1
     if threads is None:
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,12 +47,8 @@ class _LazyArray(BackendArray):
         planes = chosen.planes.reshape(-1)
         pixels = np.empty((len(planes), *size), self.dtype)
         if pixels.size:
-            # Dask reads in threads of its own, a chunk in each.
-            threads = None if threading.current_thread() is threading.main_thread() else 1
             array = self._files.acquire(needs_lock=False).array(self._number)
-            pixels = array.read(
-                (rows, columns), bands=planes.tolist(), layers=self._layers, threads=threads
-            )
+            pixels = array.read((rows, columns), bands=planes.tolist(), layers=self._layers)
         return pixels.reshape(*chosen.planes.shape, *size)[(..., *chosen.cut)]
 
 
