@@ -20,14 +20,17 @@ import click
 @click.option("--model", help="Name or id of the model that --onnx writes.")
 def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
     """List the installed models; `eocodec compress --model` takes a name or id."""
-    from eocodec.codec_models import DEFAULT_MODEL, list_models
+    from eocodec.codec_models import DEFAULT_MODEL, list_feature_models, list_models
 
     if onnx_folder is not None:
         _write_onnx(model, onnx_folder)
         return
     cards = list_models()
+    features = list_feature_models()
     if as_json:
-        click.echo(json.dumps([asdict(card) for card in cards], indent=2, default=str))
+        click.echo(
+            json.dumps([asdict(card) for card in (*cards, *features)], indent=2, default=str)
+        )
         return
     if not cards:
         click.echo("no models are installed; --lossless works without one")
@@ -42,6 +45,15 @@ def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
             f"the first {card.token_layers} layers are tokens"
         )
         click.echo(f"  weights  {size:.2f} MB, {card.licence}")
+    for feature in features:
+        size = feature.weights.stat().st_size / 1e6
+        click.echo(f"{feature.name} (features): {feature.description}")
+        click.echo(f"  id       {feature.id}")
+        click.echo(f"  bands    {', '.join(feature.bands)}")
+        click.echo(
+            f"  windows  {feature.side} x {feature.side} pixels to {feature.features} values"
+        )
+        click.echo(f"  weights  {size:.2f} MB, {feature.licence}")
 
 
 def _write_onnx(name: str | None, folder: Path) -> None:

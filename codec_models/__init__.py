@@ -68,14 +68,61 @@ class ModelCard:
         )
 
 
+@dataclass(frozen=True)
+class FeatureCard:
+    """What a feature model, which makes no files, is for.
+
+    Attributes
+    ----------
+    name, id, description, bands, licence, weights
+        As :class:`ModelCard`.
+    features : int
+        Length of a feature vector.
+    side : int
+        Pixels of the windows it was trained on.
+    """
+
+    name: str
+    id: str
+    description: str
+    bands: tuple[str, ...]
+    features: int
+    side: int
+    licence: str
+    weights: Path
+
+    @classmethod
+    def from_json(cls, folder: Path, data: dict[str, Any]) -> FeatureCard:
+        """Build a card from the content of ``card.json``."""
+        return cls(
+            name=folder.name,
+            id=data["id"],
+            description=data["description"],
+            bands=tuple(data["bands"]),
+            features=data["features"],
+            side=data["side"],
+            licence=data["licence"],
+            weights=folder / "weights.safetensors",
+        )
+
+
+def _read_cards(kind: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Folders and contents of the cards of a kind, by name."""
+    root = Path(str(resources.files(__name__)))
+    cards = [(path.parent, json.loads(path.read_text())) for path in root.glob("*/card.json")]
+    return sorted((c for c in cards if c[1].get("kind", "codec") == kind), key=lambda c: c[0])
+
+
 @cache
 def list_models() -> tuple[ModelCard, ...]:
-    """Return the cards of all shipped models, by name."""
-    root = Path(str(resources.files(__name__)))
-    cards = []
-    for path in sorted(root.glob("*/card.json")):
-        cards.append(ModelCard.from_json(path.parent, json.loads(path.read_text())))
-    return tuple(cards)
+    """Return the cards of all shipped codec models, by name."""
+    return tuple(ModelCard.from_json(*card) for card in _read_cards("codec"))
+
+
+@cache
+def list_feature_models() -> tuple[FeatureCard, ...]:
+    """Return the cards of all shipped feature models, by name."""
+    return tuple(FeatureCard.from_json(*card) for card in _read_cards("features"))
 
 
 def find_card(name_or_id: str | None = None) -> ModelCard:
@@ -88,7 +135,28 @@ def find_card(name_or_id: str | None = None) -> ModelCard:
     """
     wanted = DEFAULT_MODEL if name_or_id is None else name_or_id
     for card in list_models():
-        if wanted == card.name or (len(wanted) >= 8 and card.id.startswith(wanted.lower())):
+        if _matches(card, wanted):
             return card
     known = ", ".join(f"{card.name} ({card.id[:8]})" for card in list_models()) or "none"
     raise ModelError(f"model {wanted!r} is not installed (installed: {known})")
+
+
+def find_feature_card(name_or_id: str) -> FeatureCard:
+    """Find a feature model by name or by at least eight digits of its id.
+
+    Raises
+    ------
+    ModelError
+        No shipped feature model matches.
+    """
+    for card in list_feature_models():
+        if _matches(card, name_or_id):
+            return card
+    known = ", ".join(f"{card.name} ({card.id[:8]})" for card in list_feature_models()) or "none"
+    raise ModelError(f"feature model {name_or_id!r} is not installed (installed: {known})")
+
+
+def _matches(card: ModelCard | FeatureCard, name_or_id: str) -> bool:
+    return name_or_id == card.name or (
+        len(name_or_id) >= 8 and card.id.startswith(name_or_id.lower())
+    )

@@ -65,13 +65,13 @@ def shipped_configs() -> list[str]:
     )
 
 
-def load_config(name_or_path: str) -> TrainingConfig:
-    """Read a shipped configuration by name, or a TOML file by path.
+def read_table(name_or_path: str) -> dict[str, Any]:
+    """Read the TOML of a shipped configuration by name, or of a file by path; with its ``name`` and ``family``.
 
     Raises
     ------
     InputError
-        No such file, TOML that cannot be parsed, or a key that does not exist.
+        No such file, or TOML that cannot be parsed.
     """
     path = Path(name_or_path)
     try:
@@ -86,21 +86,40 @@ def load_config(name_or_path: str) -> TrainingConfig:
         raise InputError(f"no training configuration {name_or_path!r} (shipped: {known})") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name_or_path}: {error}") from error
+    return {"name": path.stem, "family": "rvq", **data}
+
+
+def load_config(name_or_path: str) -> TrainingConfig:
+    """Read the configuration of a codec by name of a shipped one, or by path.
+
+    Raises
+    ------
+    InputError
+        No such file, TOML that cannot be parsed, or a key that does not exist.
+    """
+    data = read_table(name_or_path)
     return TrainingConfig(
-        name=str(data.get("name", path.stem)),
-        family=str(data.get("family", "rvq")),
-        optimiser=_parse(OptimiserConfig, data.get("optimiser", {})),
+        name=str(data["name"]),
+        family=str(data["family"]),
+        optimiser=parse_table(OptimiserConfig, data.get("optimiser", {})),
         batches=BatchConfig(sizes=tuple((int(n), int(s)) for n, s in data["batches"]["sizes"]))
-        if "batches" in data
+        if "sizes" in data.get("batches", {})
         else BatchConfig(),
-        network=_parse(NetworkConfig, data.get("network", {})),
-        objective=_parse(ObjectiveConfig, data.get("objective", {})),
-        reference=_parse(ReferenceConfig, data.get("reference", {})),
-        hyperprior=_parse(HyperpriorConfig, data.get("hyperprior", {})),
+        network=parse_table(NetworkConfig, data.get("network", {})),
+        objective=parse_table(ObjectiveConfig, data.get("objective", {})),
+        reference=parse_table(ReferenceConfig, data.get("reference", {})),
+        hyperprior=parse_table(HyperpriorConfig, data.get("hyperprior", {})),
     )
 
 
-def _parse(kind: type[T], table: dict[str, Any]) -> T:
+def parse_table(kind: type[T], table: dict[str, Any]) -> T:
+    """Build a dataclass from the keys of a TOML table.
+
+    Raises
+    ------
+    InputError
+        A key that the dataclass does not have, or one that it needs.
+    """
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(table) - known)
     if unknown:

@@ -72,7 +72,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig, data: Path, folder: Path, device: str) -> None:
         self.config = config
         self.folder = folder
-        self.device = _device(device)
+        self.device = find_device(device)
         torch.manual_seed(config.optimiser.seed)
         self.objective, self.unit = build(config)
         self.model: nn.Module = self.objective.model.to(
@@ -209,21 +209,32 @@ class Trainer:
         figures = self.objective.validate(self.tiles, VALIDATION_LOG2_STEPS)
         self.objective.model = trained
         row = {"step": self.step, "seconds": round(self.seconds, 1), **losses, **figures}
-        path = self.folder / "log.csv"
-        rows: list[dict[str, Any]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                rows = [r for r in csv.DictReader(file) if int(r["step"]) < self.step]
-        rows.append(row)
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-            writer.writerows(rows)
-        plot(rows, self.folder / "log.png")
+        plot(append_row(self.folder / "log.csv", row), self.folder / "log.png")
         return figures
 
 
-def _device(name: str) -> torch.device:
+def append_row(path: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Append a row to a CSV log, in place of rows of its step and later ones; return all rows."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
+    rows.append(row)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def find_device(name: str) -> torch.device:
+    """Return a device that is there.
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is available; use --device cpu")
     try:

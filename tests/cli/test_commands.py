@@ -266,11 +266,12 @@ def test_a_lossless_pair_comes_back_as_two_files():
 
 
 def test_models_lists_what_the_registry_has():
-    from eocodec.codec_models import list_models
+    from eocodec.codec_models import list_feature_models, list_models
 
     text = run("models").stdout
-    assert all(card.name in text and card.id in text for card in list_models())
-    assert len(json.loads(run("models", "--json").stdout)) == len(list_models())
+    cards = [*list_models(), *list_feature_models()]
+    assert all(card.name in text and card.id in text for card in cards)
+    assert len(json.loads(run("models", "--json").stdout)) == len(cards)
 
 
 def test_help_and_version():
