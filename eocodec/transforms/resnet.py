@@ -30,11 +30,14 @@ class ResNetConfig:
         Channels of the first stage, 64 in the paper; they double with every stage.
     channels : int
         Bands of the input.
+    max_pool : bool
+        Halve the stem's maps by a maximum, as in the paper; without, small images keep twice the detail.
     """
 
     depth: int = 101
     width: int = 64
     channels: int = 10
+    max_pool: bool = True
 
     def __post_init__(self) -> None:
         if self.depth not in _STAGES:
@@ -114,7 +117,7 @@ class ResNet(nn.Module):
         self.config = config
         self.conv1 = nn.Conv2d(config.channels, config.width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(config.width)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if config.max_pool else nn.Identity()
         block: type[BasicBlock] | type[Bottleneck]
         block = BasicBlock if config.depth in _BASIC else Bottleneck
         inputs = config.width

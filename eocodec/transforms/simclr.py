@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,21 @@ from eocodec.bands import MODEL_BANDS
 from eocodec.codec_models import FeatureCard, find_feature_card
 from eocodec.errors import InputError, ModelError
 from eocodec.model import load_weights
+from eocodec.transforms.interface import FloatArray, PixelTransform
 
 if TYPE_CHECKING:
     from eocodec.transforms.resnet import ResNet
 
 MINIMUM_SIDE = 32
-_CHUNK_PIXELS = 64 * 64 * 64
+BATCH = 16
+LARGE = 128 * 128
+"""Pixels of a patch above which patches run one by one."""
 
 
-class SimclrFeatures:
-    """A residual network's features of windows of ten Sentinel-2 bands.
+class SimclrFeatures(PixelTransform):
+    """A residual network's features of patches of ten Sentinel-2 bands.
 
-    Needs torch (``pip install 'eocodec[torch]'``), which is imported at the first call. The features of a window
+    Needs torch (``pip install 'eocodec[torch]'``), which is imported at the first call. The features of a patch
     do not depend on the others it is passed with, and are the same bit for bit on one machine with one number
     of threads. Objects are safe in threads and can be pickled.
 
@@ -37,12 +41,6 @@ class SimclrFeatures:
     Attributes
     ----------
     card : FeatureCard
-    bands : tuple of str
-        Bands of the input, in order.
-    features : int
-        Length D of a feature vector.
-    side : int
-        Pixels of the windows that the model was trained on: pass windows of about this size.
 
     Raises
     ------
@@ -51,18 +49,24 @@ class SimclrFeatures:
     """
 
     bands = MODEL_BANDS
+    fills = True
 
     def __init__(self, model: str = "ssl-s2") -> None:
         self.card = find_feature_card(model)
-        self.features = self.card.features
-        self.side = self.card.side
+        self.name = self.card.name
+        self.description = self.card.description
+        self.patch = self.card.side
 
-    def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def names(self, bands: Sequence[str]) -> tuple[str, ...]:
+        """Name the features: ssl_0, ssl_1 and so on."""
+        return tuple(f"ssl_{number}" for number in range(self.card.features))
+
+    def __call__(self, patches: npt.NDArray[Any]) -> FloatArray:
         """Compute features.
 
         Parameters
         ----------
-        windows : array (N, 10, H, W)
+        patches : array (N, 10, H, W)
             DN (reflectance x 10000) of `bands`, of an integer or floating dtype; H and W from 32.
 
         Returns
@@ -76,31 +80,34 @@ class SimclrFeatures:
         ModelError
             The weights are damaged, or torch is not installed.
         """
-        if windows.ndim != 4 or windows.shape[1] != len(self.bands):
+        if patches.ndim != 4 or patches.shape[1] != len(self.bands):
             raise InputError(
-                f"features need windows of shape (N, {len(self.bands)}, H, W), not {windows.shape}"
+                f"features need patches of shape (N, {len(self.bands)}, H, W), not {patches.shape}"
             )
-        if min(windows.shape[2:]) < MINIMUM_SIDE:
+        height, width = patches.shape[2:]
+        if min(height, width) < MINIMUM_SIDE:
             raise InputError(
-                f"features need windows of at least {MINIMUM_SIDE} x {MINIMUM_SIDE} pixels, "
-                f"not {windows.shape[2]} x {windows.shape[3]}"
+                f"features need patches of at least {MINIMUM_SIDE} x {MINIMUM_SIDE} pixels, "
+                f"not {height} x {width}"
             )
         network, mean, deviation = _load(self.card)
         import torch
 
-        result = np.empty((len(windows), self.features), np.float32)
-        for number, window in enumerate(windows):
-            normalised = (window[None].astype(np.float32) - mean) / deviation
-            image = torch.from_numpy(normalised).to(memory_format=torch.channels_last)
+        # One shape for every run of the network: libraries choose their kernels, and so their rounding, by it.
+        count = BATCH if height * width <= LARGE else 1
+        batch = np.zeros((count, *patches.shape[1:]), np.float32)
+        features = np.empty((len(patches), self.card.features), np.float32)
+        for start in range(0, len(patches), count):
+            part = patches[start : start + count]
+            batch[: len(part)] = (part.astype(np.float32) - mean) / deviation
+            images = torch.from_numpy(batch).to(memory_format=torch.channels_last)
             with torch.inference_mode():
-                result[number] = network(image)[0].numpy()
-        return result
+                features[start : start + count] = network(images)[: len(part)].numpy()
+        return features
 
 
 @lru_cache(maxsize=4)
-def _load(
-    card: FeatureCard,
-) -> tuple[ResNet, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _load(card: FeatureCard) -> tuple[ResNet, FloatArray, FloatArray]:
     """Load the network of a card, and mean and deviation (10, 1, 1) of its bands in DN."""
     digest = hashlib.sha256(card.weights.read_bytes()).hexdigest()
     if digest != card.id:
