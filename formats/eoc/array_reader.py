@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,12 @@ from eocodec.formats.eoc.summary import array_summary
 from eocodec.formats.eoc.tile_access import TileAccess
 from eocodec.formats.eoc.window import SelectionError, Window, parse_index, window_box
 
+if TYPE_CHECKING:
+    from eocodec.formats.features import Features
+    from eocodec.transforms import PixelTransform, TokenTransform
+
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,8 @@ class ArrayReader:
         return self.header.crs
 
     @property
-    def transform(self) -> tuple[float, float, float, float, float, float] | None:
-        """Affine transform (a, b, c, d, e, f)."""
+    def affine(self) -> tuple[float, float, float, float, float, float] | None:
+        """Affine transform (a, b, c, d, e, f), which the header calls `transform`."""
         return self.header.transform
 
     @property
@@ -222,6 +227,60 @@ class ArrayReader:
         payload = self._source.read([(entry.offset, stop)])[0]
         self._access.check_head(number, payload)
         return payload
+
+    def map_tiles(
+        self,
+        function: Callable[[memoryview], T],
+        numbers: Iterable[int],
+        layers: int | None = None,
+        threads: int | None = None,
+    ) -> Iterator[tuple[int, T]]:
+        """Call a function in threads on payloads of tiles, or on prefixes that hold `layers`.
+
+        Yields the tiles' numbers with the results, in file order; the function must be safe in threads.
+        """
+        _check_layers(layers)
+
+        def call(number: int, data: memoryview) -> tuple[int, T]:
+            return number, self._access.call(function, number, data)
+
+        wanted = []
+        for number in numbers:
+            entry = self._index[number]
+            wanted.append((number, entry.offset, entry.offset + entry.prefix_size(layers)))
+        pool: OrderedPool[tuple[int, T]] = OrderedPool(threads, len(wanted))
+        try:
+            for number, data in fetch(self._source, wanted):
+                yield from pool.push(partial(call, number, data))
+            yield from pool.drain()
+        finally:
+            pool.close()
+
+    def transform(
+        self,
+        transform: str | PixelTransform | TokenTransform,
+        *,
+        patch: int | None = None,
+        stride: int | None = None,
+        layers: int | None = None,
+        bands: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> Features:
+        """Compute features of patches with an installed transform, such as "indices" or "tokens".
+
+        The parameters, and the errors raised for them, are those of `eocodec.formats.features.plan_features`.
+
+        Returns
+        -------
+        Features
+            Values (rows, columns, D) of patches with their places; NaN where nothing is valid.
+        """
+        from eocodec.formats.features import collect_features, plan_features
+
+        plan = plan_features(
+            self, transform, patch=patch, stride=stride, layers=layers, bands=bands, threads=threads
+        )
+        return collect_features(plan)
 
     def validate(self, threads: int | None = None) -> None:
         """Read and check every tile: record leader, checksums, decoded pixels where they bind.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -12,6 +14,8 @@ from eocodec.formats.eoc.layout import record_leader
 from eocodec.formats.eoc.metadata import PREDICTIVE, ArrayHeader
 from eocodec.payload import RVQ, parse_head
 from eocodec.tile import decode_tile, verify_tile
+
+T = TypeVar("T")
 
 
 class TileAccess:
@@ -29,9 +33,13 @@ class TileAccess:
 
     def decode(self, number: int, data: memoryview, layers: int | None) -> npt.NDArray[Any]:
         """Return the pixels (C, H, W) of a payload, or of a prefix that holds `layers`."""
+        return self.call(partial(decode_tile, layers=layers), number, data)
+
+    def call(self, function: Callable[[memoryview], T], number: int, data: memoryview) -> T:
+        """Return what a function makes of a payload, or of a prefix; errors name the tile."""
         self.check_head(number, data)
         try:
-            return decode_tile(data, layers)
+            return function(data)
         except EocodecError as error:
             raise type(error)(f"{self.where(number)}: {error}") from error
 

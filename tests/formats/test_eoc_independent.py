@@ -324,7 +324,7 @@ def test_spec_parser_reads_a_full_header():
         assert np.isnan(reader.nodata)
         assert reader.header.gcps == (eocodec.Gcp(row=0, col=1.5, x=12, y=45, id="1"),)
         assert reader.header.rpcs == {"LINE_OFF": 1.5, "LINE_NUM_COEFF": [1, 2.25]}
-        assert reader.transform == (10.0, 0.0, 399960.5, 0.0, -10.0, 5000040.0)
+        assert reader.affine == (10.0, 0.0, 399960.5, 0.0, -10.0, 5000040.0)
         assert reader.tags == {"IMAGERY": {"CLOUDS": "3"}, "": {"plain": "text"}}
         assert reader.crs == "EPSG:32633"
         assert reader.header.gcps_crs == "EPSG:4326"

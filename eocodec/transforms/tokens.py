@@ -1,0 +1,130 @@
+"""Features of the tokens of learned tiles: what their first layers say, without decoding pixels.
+
+A token stands for 16 x 16 pixels. Its codes give a vector (the sum of its codebook entries) and, by the mean and scale
+networks, means and deviations of the latents; through the linear map and the tile's own spectral bases these are means
+and energies of the cosine coefficients of every band. Only the sums over a patch are kept, so features of patches in
+different tiles compare although each tile has bases of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.integer_networks import COEFFICIENT_BITS, WEIGHT_BITS
+from eocodec.mask import decode_mask
+from eocodec.payload import RVQ, TileHead, layer_bodies, parse_head
+from eocodec.refinement import RATIO, UNITS_PER_STAGE
+from eocodec.rvq import Tokens, decode_tokens
+from eocodec.spectral import GROUP_OF, GROUPS, apply_bases
+from eocodec.tile_transform import TOKEN_BLOCK
+from eocodec.transforms.interface import FloatArray, TokenTransform
+
+DoubleArray = npt.NDArray[np.float64]
+
+_TOKEN_LAYERS = 2
+_VECTOR = 64
+_STATISTICS = ("mean", "std", *(f"texture{group}" for group in range(1, GROUPS)))
+
+
+class TokenFeatures(TokenTransform):
+    """Means, deviations and textures of the bands, mean and deviation of the token vectors.
+
+    Of each band: mean, standard deviation of the means of 8 x 8 pixels, and root mean square of the cosine
+    coefficients of frequency group 1 to 7, predicted, in steps of 1 DN at the default step scale; of all these
+    log2(1 + value). Then mean and standard deviation over the patch of the 64 components of the token vectors.
+    """
+
+    name = "tokens"
+    description = (
+        "bands' statistics and code vectors of the tokens of learned tiles; decodes no pixel"
+    )
+    cell = TOKEN_BLOCK
+    layers = _TOKEN_LAYERS
+
+    def names(self, bands: Sequence[str]) -> tuple[str, ...]:
+        """Name the features: B02_mean, B03_mean …, B02_std …, token_mean_00 …, token_std_00 …."""
+        of_bands = [f"{band}_{statistic}" for statistic in _STATISTICS for band in bands]
+        of_tokens = [f"token_{s}_{k:02d}" for s in ("mean", "std") for k in range(_VECTOR)]
+        return (*of_bands, *of_tokens)
+
+    def cells(self, payload: memoryview) -> tuple[FloatArray, FloatArray] | None:
+        """Head and token layers of a tile (C, H, W) -> planes (9 C + 64, ceil(H / 16), ceil(W / 16)), valid shares.
+
+        None for tiles without tokens and for those of atmospheric fields, whose tokens stand for levels.
+        """
+        head = parse_head(payload)
+        learned = len(head.layer_sizes) - head.guaranteed
+        if head.mode != RVQ or learned < 1:
+            return None
+        tokens = decode_tokens(layer_bodies(payload, head, min(self.layers, learned)), head.shape)
+        if tokens.model.config.ndim != 2:
+            return None
+        return _planes(tokens), _valid_shares(head)
+
+    def __call__(self, patches: FloatArray) -> FloatArray:
+        """Cells (N, 9 C + 64, k, k) -> features (N, 9 C + 128)."""
+        flat = patches.reshape(*patches.shape[:2], -1).astype(np.float64)
+        mean, variance = np.nanmean(flat, axis=2), np.nanvar(flat, axis=2)
+        bands = (patches.shape[1] - _VECTOR) // (1 + GROUPS)
+        level, inner, texture, _ = np.split(
+            mean, [bands, 2 * bands, mean.shape[1] - _VECTOR], axis=1
+        )
+        deviation = np.sqrt(inner + variance[:, :bands])
+        statistics = np.concatenate([level.clip(0), deviation, np.sqrt(texture)], axis=1)
+        tokens = [mean[:, -_VECTOR:], np.sqrt(variance[:, -_VECTOR:])]
+        return np.concatenate([np.log2(1 + statistics), *tokens], axis=1).astype(np.float32)
+
+
+def _planes(tokens: Tokens) -> FloatArray:
+    """Band means, their variances inside a cell, energies by frequency group, and the vectors of the tokens.
+
+    Values are in units of the step scale, which is 1 DN by default.
+    """
+    model, config, spectral = tokens.model, tokens.model.config, tokens.transform.spectral
+    bands, bases = len(spectral.mean), spectral.bases
+    latents = model.mean(tokens.indices)
+    components = model.linear(latents) * (config.unit * 2.0**-COEFFICIENT_BITS)
+    components = components.reshape(-1, config.bands, *latents.shape[1:])[:, :bands]
+    predicted = apply_bases(bases, components)
+    centre = spectral.mean * spectral.mean_unit * (config.unit / tokens.transform.unit)
+    blocks = predicted[0] / np.sqrt(len(predicted)) + centre[:, None, None]
+    level = _pooled(blocks)
+
+    spread = _pooled(float(RATIO) ** (2 * model.scale(tokens.indices) / UNITS_PER_STAGE))
+    weight = np.square(model.linear.weight * 2.0**-WEIGHT_BITS)
+    unknown = weight @ spread.reshape(len(spread), -1) * config.unit**2
+    unknown = unknown.reshape(-1, config.bands, *spread.shape[1:])[:, :bands]
+    energy = _pooled(np.square(predicted)) + apply_bases(np.square(bases), unknown)
+    inner = (_pooled(np.square(blocks)) - np.square(level)).clip(0)
+    groups = [energy[group == GROUP_OF].mean(axis=0) for group in range(1, GROUPS)]
+    return np.concatenate([level, inner, *groups, _vectors(tokens)]).astype(np.float32)
+
+
+def _pooled(values: DoubleArray) -> DoubleArray:
+    """Mean of the four blocks of each token, (…, 2h, 2w) -> (…, h, w)."""
+    *leading, rows, columns = values.shape
+    mean: DoubleArray = values.reshape(*leading, rows // 2, 2, columns // 2, 2).mean(axis=(-3, -1))
+    return mean
+
+
+def _vectors(tokens: Tokens) -> DoubleArray:
+    """Sums of the codebook entries, (D, h, w); an index past the codebook adds nothing."""
+    books = np.pad(tokens.model.codebooks, ((0, 0), (0, 1), (0, 0))).astype(np.float64)
+    total = sum(book[index] for book, index in zip(books, tokens.indices, strict=False))
+    return np.moveaxis(np.asarray(total), -1, 0)
+
+
+def _valid_shares(head: TileHead) -> FloatArray:
+    """Share of the pixels of each cell that are valid in all bands, those outside the tile counted as not."""
+    _, height, width = head.shape
+    valid = np.ones((height, width), bool)
+    if head.mask is not None:
+        mask = decode_mask(head.mask, head.shape, head.dtype.newbyteorder("="))
+        valid = ~mask.invalid.any(axis=0)
+    padded = np.pad(valid, ((0, -height % TOKEN_BLOCK), (0, -width % TOKEN_BLOCK)))
+    rows, columns = (n // TOKEN_BLOCK for n in padded.shape)
+    cells = padded.reshape(rows, TOKEN_BLOCK, columns, TOKEN_BLOCK)
+    return np.asarray(cells.mean(axis=(1, 3)), np.float32)

@@ -1,0 +1,201 @@
+"""What transforms see of an array: decoded pixels, or cells of the tokens of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.bands import match_band
+from eocodec.errors import InputError
+from eocodec.transforms import PixelTransform, TokenTransform
+
+if TYPE_CHECKING:
+    from eocodec.formats.eoc.array_reader import ArrayReader
+
+FloatArray = npt.NDArray[np.float32]
+
+_DN = 1e-4
+
+
+class PlaceSource(Protocol):
+    """Planes of an array on a grid of places: pixels, or the cells of its tokens.
+
+    Attributes
+    ----------
+    cell : int
+        Side of a place in pixels.
+    planes : int
+        About how many samples a pixel takes in memory.
+    """
+
+    cell: int
+    planes: int
+
+    def read(self, rows: slice, columns: slice) -> tuple[FloatArray, FloatArray]:
+        """Values (C, h, w) of places, NaN where invalid, and the share of valid pixels of each (h, w)."""
+
+
+def known_bands(reader: ArrayReader, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Name the planes of an array, Sentinel-2 bands by their canonical names.
+
+    Parameters
+    ----------
+    reader : ArrayReader
+    given : sequence of str or None
+        The user's names, one a plane; by default those of the header.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer names than planes.
+    """
+    header = reader.header
+    if given is not None:
+        if len(given) != header.planes:
+            raise InputError(
+                f"{len(given)} bands are named, array {reader.name!r} has {header.planes}: name every one"
+            )
+        names = [match_band(name) or name for name in given]
+    else:
+        described = [band.description for band in header.bands] or [None] * header.planes
+        pairs = zip(header.band_names, described, strict=True)
+        names = [match_band(name) or match_band(text) or name for name, text in pairs]
+    unique = len(set(names)) == len(names)
+    return tuple(names) if unique else tuple(str(number + 1) for number in range(len(names)))
+
+
+class PixelSource:
+    """Decoded samples of the bands that a transform needs.
+
+    Raises
+    ------
+    InputError
+        The array lacks some of them.
+    """
+
+    cell = 1
+
+    def __init__(
+        self,
+        reader: ArrayReader,
+        transform: PixelTransform,
+        bands: Sequence[str],
+        layers: int | None,
+        threads: int | None,
+    ):
+        missing = [name for name in transform.bands if name not in bands]
+        if missing:
+            raise InputError(
+                f"transform {transform.name!r} needs bands {', '.join(missing)}, which array {reader.name!r} "
+                f"lacks; it has {', '.join(bands)}"
+            )
+        wanted = transform.bands or bands
+        self._numbers = [list(bands).index(name) for name in wanted]
+        self._reader, self._layers, self._threads = reader, layers, threads
+        self._scaling = _reflectance(reader, self._numbers) if transform.reflectance else None
+        self.planes = len(wanted)
+
+    def read(self, rows: slice, columns: slice) -> tuple[FloatArray, FloatArray]:
+        """Values (C, h, w) and validity (h, w), 1 where all bands are valid."""
+        samples = self._reader.read((rows, columns), self._numbers, self._layers, self._threads)
+        invalid = np.zeros(samples.shape[1:], bool)
+        for plane in samples:
+            if self._reader.nodata is not None:
+                invalid |= plane == self._reader.nodata
+            if samples.dtype.kind == "f":
+                invalid |= ~np.isfinite(plane)
+        values = samples.astype(np.float32)
+        if self._scaling is not None:
+            scale, offset = self._scaling
+            values = values * scale + offset
+        values[:, invalid] = np.nan
+        return values, (~invalid).astype(np.float32)
+
+
+def _reflectance(reader: ArrayReader, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Scales and offsets (C, 1, 1) from samples to reflectances; DN / 10000 where the header has neither."""
+    pairs = [(_DN, 0.0)] * len(numbers)
+    if reader.bands:
+        bands = [reader.bands[number] for number in numbers]
+        pairs = [
+            (_DN, 0.0)
+            if band.scale is None and band.offset is None
+            else (1.0 if band.scale is None else band.scale, band.offset or 0.0)
+            for band in bands
+        ]
+    scale, offset = np.array(pairs, np.float32).T[..., None, None]
+    return scale, offset
+
+
+class TokenSource:
+    """Cells of the tiles' tokens; only the layers that hold them are fetched.
+
+    Raises
+    ------
+    InputError
+        The tiles do not hold all planes, or their sides are no multiple of a cell.
+    """
+
+    def __init__(
+        self,
+        reader: ArrayReader,
+        transform: TokenTransform,
+        layers: int | None,
+        threads: int | None,
+    ):
+        grid = reader.header.grid
+        cell = transform.cell
+        several = [count > 1 for count in grid.counts]
+        if several[0]:
+            raise InputError(
+                f"transform {transform.name!r} needs all planes in one tile; "
+                f"array {reader.name!r} has {grid.counts[0]} tiles over its planes"
+            )
+        if any(more and side % cell for more, side in zip(several, grid.tile, strict=True)):
+            raise InputError(
+                f"transform {transform.name!r} needs tiles whose sides are multiples of {cell} pixels; "
+                f"those of array {reader.name!r} are {grid.tile[1]} x {grid.tile[2]}"
+            )
+        self._reader, self._threads, self._cells = reader, threads, transform.cells
+        self._layers = transform.layers if layers is None else min(layers, transform.layers)
+        self.cell = cell
+        self.planes = 1
+
+    def read(self, rows: slice, columns: slice) -> tuple[FloatArray, FloatArray]:
+        """Values (S, h, w) and shares of valid pixels (h, w) of a window of cells; S is 0 without any tokens."""
+        header, cell = self._reader.header, self.cell
+        _, height, width = header.grid.shape
+        box = (
+            slice(0, header.planes),
+            slice(rows.start * cell, min(rows.stop * cell, height)),
+            slice(columns.start * cell, min(columns.stop * cell, width)),
+        )
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        values, shares = np.empty((0, *shape), np.float32), np.zeros(shape, np.float32)
+        tiles = self._reader.map_tiles(
+            self._cells, header.grid.touched(box), self._layers, self._threads
+        )
+        for number, found in tiles:
+            if found is None:
+                continue
+            if not len(values):
+                values = np.full((len(found[0]), *shape), np.nan, np.float32)
+            _, down, right = header.grid.box(number)
+            top, left = down.start // cell - rows.start, right.start // cell - columns.start
+            _paste(values, np.where(found[1] > 0, found[0], np.nan), top, left)
+            _paste(shares, found[1], top, left)
+        return values, shares
+
+
+def _paste(target: FloatArray, part: FloatArray, top: int, left: int) -> None:
+    """Copy the overlap of a part whose corner lies at (top, left), which may be outside."""
+    height, width = part.shape[-2:]
+    rows = slice(max(top, 0), min(top + height, target.shape[-2]))
+    columns = slice(max(left, 0), min(left + width, target.shape[-1]))
+    inner = part[
+        ..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+    ]
+    target[..., rows, columns] = inner
