@@ -141,7 +141,7 @@ def test_a_dataset_survives_a_container(scene, tmp_path):
         xr.testing.assert_identical(back.load(), scene)
     with eocodec.open(tmp_path / "s.eoc") as reader:
         assert reader.crs == "EPSG:32618"
-        assert reader.transform == (10.0, 0.0, 449010.0, 0.0, -10.0, 4177460.0)
+        assert reader.affine == (10.0, 0.0, 449010.0, 0.0, -10.0, 4177460.0)
         assert reader.header.band_names[:2] == ("B02", "B03")
         assert reader.bands[0].wavelength_nm == 490.0
 
