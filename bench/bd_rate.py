@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,19 @@ from eocodec.metrics import psnr_of
 LOWEST_RMSE, HIGHEST_RMSE = 20.0, 120.0
 """Errors in DN over which rates are compared: 38.4 to 54 dB for a peak of 10000."""
 _SLACK_DB = 0.01
+
+
+class Rated(Protocol):
+    """A size and its error."""
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def rmse(self) -> float: ...  # noqa: D102
+
+
+RatedT = TypeVar("RatedT", bound=Rated)
 
 
 @dataclass(frozen=True)
@@ -40,9 +55,9 @@ class RateDifference:
         return reached[0] > wanted[0] + _SLACK_DB or reached[1] < wanted[1] - _SLACK_DB
 
 
-def hull(points: list[Point]) -> list[Point]:
+def hull(points: Sequence[RatedT]) -> list[RatedT]:
     """Keep the points that no other beats in both bytes and error, small files first."""
-    best: list[Point] = []
+    best: list[RatedT] = []
     for point in sorted(points, key=lambda p: (p.bytes, p.rmse)):
         if not best or (point.rmse < best[-1].rmse and point.bytes > best[-1].bytes):
             best.append(point)
@@ -76,8 +91,8 @@ def rate_difference(ours: list[Point], theirs: list[Point]) -> RateDifference:
     return RateDifference(float(100 * (10**log10 - 1)), _rmse_of(high), _rmse_of(low))
 
 
-def bytes_at(points: list[Point], rmse: float) -> float:
-    """Bytes at an error in DN, linear between points in log bytes and log error; NaN outside."""
+def bytes_at(points: Sequence[Rated], rmse: float) -> float:
+    """Bytes at an error, linear between points in log bytes and log error; NaN outside."""
     curve = hull(points)[::-1]
     errors = np.log([point.rmse for point in curve])
     sizes = np.log([point.bytes for point in curve])
