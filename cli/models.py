@@ -28,9 +28,8 @@ def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
     cards = list_models()
     features = list_feature_models()
     if as_json:
-        click.echo(
-            json.dumps([asdict(card) for card in (*cards, *features)], indent=2, default=str)
-        )
+        contents = [*map(asdict, cards), *map(asdict, features)]
+        click.echo(json.dumps(contents, indent=2, default=str))
         return
     if not cards:
         click.echo("no models are installed; --lossless works without one")

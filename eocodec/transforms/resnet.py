@@ -138,7 +138,8 @@ class ResNet(nn.Module):
         maps = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         for stage in range(1, 5):
             maps = self.get_submodule(f"layer{stage}")(maps)
-        return maps.mean((2, 3))
+        features: Tensor = maps.mean((2, 3))
+        return features
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Start from a classifier of three-channel images with torchvision's names.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from eocodec.bands import MODEL_BANDS
 from eocodec.codec_models import FeatureCard, find_feature_card
 from eocodec.errors import InputError, ModelError
 from eocodec.model import load_weights
-from eocodec.transforms.interface import FloatArray, PixelTransform
+from eocodec.transforms.interface import FloatArray
 
 if TYPE_CHECKING:
     from eocodec.transforms.resnet import ResNet
@@ -26,7 +25,7 @@ LARGE = 128 * 128
 """Pixels of a patch above which patches run one by one."""
 
 
-class SimclrFeatures(PixelTransform):
+class SimclrFeatures:
     """A residual network's features of patches of ten Sentinel-2 bands.
 
     Needs torch (``pip install 'eocodec[torch]'``), which is imported at the first call. The features of a patch
@@ -41,6 +40,12 @@ class SimclrFeatures(PixelTransform):
     Attributes
     ----------
     card : FeatureCard
+    bands : tuple of str
+        Bands of the input, in order.
+    features : int
+        Length D of a feature vector.
+    side : int
+        Pixels of the windows that the model was trained on: pass patches of about this size.
 
     Raises
     ------
@@ -49,17 +54,11 @@ class SimclrFeatures(PixelTransform):
     """
 
     bands = MODEL_BANDS
-    fills = True
 
     def __init__(self, model: str = "ssl-s2") -> None:
         self.card = find_feature_card(model)
-        self.name = self.card.name
-        self.description = self.card.description
-        self.patch = self.card.side
-
-    def names(self, bands: Sequence[str]) -> tuple[str, ...]:
-        """Name the features: ssl_0, ssl_1 and so on."""
-        return tuple(f"ssl_{number}" for number in range(self.card.features))
+        self.features = self.card.features
+        self.side = self.card.side
 
     def __call__(self, patches: npt.NDArray[Any]) -> FloatArray:
         """Compute features.
@@ -96,7 +95,7 @@ class SimclrFeatures(PixelTransform):
         # One shape for every run of the network: libraries choose their kernels, and so their rounding, by it.
         count = BATCH if height * width <= LARGE else 1
         batch = np.zeros((count, *patches.shape[1:]), np.float32)
-        features = np.empty((len(patches), self.card.features), np.float32)
+        features = np.empty((len(patches), self.features), np.float32)
         for start in range(0, len(patches), count):
             part = patches[start : start + count]
             batch[: len(part)] = (part.astype(np.float32) - mean) / deviation
@@ -133,5 +132,6 @@ def _load(card: FeatureCard) -> tuple[ResNet, FloatArray, FloatArray]:
     network.load_state_dict(
         {name: torch.from_numpy(value) for name, value in state.items()}, strict=False
     )
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, mean, deviation

@@ -42,4 +42,5 @@ def neighbour_labels(
 
 def label_distance(targets: Tensor, foretold: Tensor) -> Tensor:
     """Mean Euclidean distance () between labels [N, L] and the neighbours' weighted averages [N, L]."""
-    return (targets - foretold).norm(dim=1).mean()
+    distances: Tensor = torch.linalg.vector_norm(targets - foretold, dim=1)
+    return distances.mean()

@@ -106,7 +106,9 @@ class SimclrTrainer:
         self.model = SimclrModel(config, mean.float(), deviation.float())
         if pretrained is not None:
             self.model.network.load_pretrained(read_state(pretrained))
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(  # type: ignore[call-overload]
+            self.device, memory_format=torch.channels_last
+        )
         settings = config.optimiser
         self.optimiser = LARS(
             self.model,
@@ -219,7 +221,7 @@ class SimclrTrainer:
     def embed(self, patches: LabelledPatches) -> Tensor:
         """Features [N, D] of patches."""
         images = torch.as_tensor(patches.pixels.astype(np.float32))
-        chunks = [self.model.features(chunk.to(self.device)) for chunk in images.split(_CHUNK)]
+        chunks = [self.model.features(c.to(self.device)) for c in torch.split(images, _CHUNK)]
         return torch.cat(chunks)
 
     def log(self, figures: dict[str, float]) -> None:

@@ -49,7 +49,7 @@ class Windows:
     def batch(self, number: int, count: int) -> npt.NDArray[np.float32]:
         """Cut batch ``number``: ``count`` windows (count, 10, side, side) in DN."""
         position = number * count
-        windows = []
+        windows: list[npt.NDArray[np.uint16]] = []
         while len(windows) < count:
             epoch, start = divmod(position, len(self))
             cells = self.epoch(epoch)[start : start + count - len(windows)]
@@ -67,8 +67,7 @@ class Windows:
         return cells
 
     def _cut(self, scene: int, top: int, left: int) -> npt.NDArray[np.uint16]:
-        window = self.stacks[scene][:, top : top + self.side, left : left + self.side]
-        return window
+        return self.stacks[scene][:, top : top + self.side, left : left + self.side]
 
 
 @dataclass(frozen=True)
