@@ -1,8 +1,9 @@
-"""Fetching many tiles with few requests: neighbouring ranges merged, batches bounded."""
+"""Fetching many tiles with few requests: neighbouring ranges merged, batches bounded and read ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from eocodec.formats.eoc.source import Range, Source
@@ -19,11 +20,12 @@ _MAX_BATCH_RANGES = 64
 def fetch(source: Source, wanted: Sequence[tuple[T, int, int]]) -> Iterator[tuple[T, memoryview]]:
     """Yield each item of `wanted` (item, start, stop) with its bytes, in file order.
 
-    At most 16 MiB, or one item where that is larger, are held at a time.
+    At most 16 MiB, or one item where that is larger, are held at a time; of a remote source twice as much,
+    since the next ranges are fetched while these are used.
     """
     ordered = sorted(wanted, key=lambda one: one[1])
-    for group in _batches(_merge(ordered)):
-        parts = source.read([span for span, _ in group])
+    groups = _batches(_merge(ordered))
+    for group, parts in _ahead(source, groups) if source.remote else _read(source, groups):
         for ((start, _), members), part in zip(group, parts, strict=True):
             view = memoryview(part)
             for item, first, last in members:
@@ -31,6 +33,24 @@ def fetch(source: Source, wanted: Sequence[tuple[T, int, int]]) -> Iterator[tupl
 
 
 _Merged = tuple[Range, list[tuple[T, int, int]]]
+_Batch = list[_Merged[T]]
+
+
+def _read(source: Source, batches: Iterator[_Batch[T]]) -> Iterator[tuple[_Batch[T], list[bytes]]]:
+    for batch in batches:
+        yield batch, source.read([span for span, _ in batch])
+
+
+def _ahead(source: Source, batches: Iterator[_Batch[T]]) -> Iterator[tuple[_Batch[T], list[bytes]]]:
+    with ThreadPoolExecutor(1) as thread:
+        coming: tuple[_Batch[T], Future[list[bytes]]] | None = None
+        for batch in batches:
+            before = coming
+            coming = batch, thread.submit(source.read, [span for span, _ in batch])
+            if before is not None:
+                yield before[0], before[1].result()
+        if coming is not None:
+            yield coming[0], coming[1].result()
 
 
 def _merge(ordered: Sequence[tuple[T, int, int]]) -> Iterator[_Merged[T]]:
@@ -48,8 +68,8 @@ def _merge(ordered: Sequence[tuple[T, int, int]]) -> Iterator[_Merged[T]]:
         yield (start, stop), members
 
 
-def _batches(merged: Iterator[_Merged[T]]) -> Iterator[list[_Merged[T]]]:
-    batch: list[_Merged[T]] = []
+def _batches(merged: Iterator[_Merged[T]]) -> Iterator[_Batch[T]]:
+    batch: _Batch[T] = []
     size = 0
     for one in merged:
         length = one[0][1] - one[0][0]

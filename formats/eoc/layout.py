@@ -72,6 +72,11 @@ class Footer:
     index_crc: int
     header_crc: int
 
+    @property
+    def file_size(self) -> int:
+        """Bytes of the whole file."""
+        return self.index_offset + self.index_size + FOOTER_SIZE
+
 
 def build_header_section(raw: bytes) -> tuple[bytes, int]:
     """Prefix and header as stored, deflated when that is smaller, and the header's CRC-32C."""
@@ -163,8 +168,8 @@ def build_footer(footer: Footer) -> bytes:
     return _FOOTER.pack(*fields, crc, END_MAGIC)
 
 
-def parse_footer(tail: bytes, file_size: int) -> Footer:
-    """Read the footer from the last bytes of a file of `file_size` bytes.
+def parse_footer(tail: bytes, file_size: int | None) -> Footer:
+    """Read the footer from the last bytes of a file, of `file_size` bytes where that is known.
 
     Raises
     ------
@@ -178,12 +183,13 @@ def parse_footer(tail: bytes, file_size: int) -> Footer:
     offset, size, index_crc, header_crc, crc, _ = _FOOTER.unpack(tail[-FOOTER_SIZE:])
     if crc32c(tail[-FOOTER_SIZE : -FOOTER_SIZE + 24]) != crc:
         raise ChecksumError("the footer does not match its CRC-32C")
-    if offset + size + FOOTER_SIZE != file_size:
+    footer = Footer(offset, size, index_crc, header_crc)
+    if file_size not in (None, footer.file_size):
         raise FormatError(
             f"the index does not end at the footer: bytes {offset} to {offset + size} "
             f"in a file of {file_size}"
         )
-    return Footer(offset, size, index_crc, header_crc)
+    return footer
 
 
 def record_leader(array: int, tile: int, payload_size: int) -> bytes:

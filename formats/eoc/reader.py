@@ -10,8 +10,8 @@ from typing import Any, Self
 from eocodec.errors import EocodecError
 from eocodec.formats.eoc.array_reader import ArrayReader
 from eocodec.formats.eoc.metadata import ArrayHeader
-from eocodec.formats.eoc.opening import Contents, read_contents
-from eocodec.formats.eoc.source import Readable, Source, open_source
+from eocodec.formats.eoc.opening import Contents, open_source, read_contents
+from eocodec.formats.eoc.source import Readable, Source
 from eocodec.formats.eoc.window import SelectionError
 
 _LONGEST_MESSAGE = 1000
@@ -71,7 +71,7 @@ class Reader(ArrayReader):
         """Return what `eocodec info` shows of the container, as JSON can hold it."""
         return {
             "version": self._contents.version,
-            "bytes": self._source.size,
+            "bytes": self._contents.size,
             "overhead_bytes": self._contents.overhead,
             "required_features": list(self._contents.header.required),
             "optional_features": list(self._contents.header.optional),
@@ -124,7 +124,7 @@ def open_reader(target: Readable, **storage_options: Any) -> Reader:
         text = str(error)
         if len(text) > _LONGEST_MESSAGE:  # what a hostile header holds may be quoted in it
             text = f"{text[:_LONGEST_MESSAGE]}…"
-        named = text if text.startswith(source.name) else f"{source.name}: {text}"
+        named = text if source.name in text else f"{source.name}: {text}"
         raise type(error)(named) from error
     reopen = (target, storage_options) if isinstance(target, (str, os.PathLike, bytes)) else None
     return Reader(source, contents, reopen)

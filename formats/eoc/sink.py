@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -11,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-import fsspec
-
 from eocodec.errors import EocodecError, InputError
+from eocodec.formats.eoc.remote import filesystem, is_url, problem
 
 Target = str | os.PathLike[str] | IO[bytes]
 
@@ -44,7 +44,7 @@ def open_sink(target: Target, *, overwrite: bool, storage_options: Mapping[str, 
             raise InputError(f"cannot write to a {type(target).__name__}: pass a path or a file")
         return StreamSink(target, "the stream")
     path = os.fspath(target)
-    if path.startswith("file://") or "://" not in path:
+    if not is_url(path):
         local = Path(path.removeprefix("file://"))
         try:
             special = local.exists() and not stat.S_ISREG(local.stat().st_mode)
@@ -53,7 +53,10 @@ def open_sink(target: Target, *, overwrite: bool, storage_options: Mapping[str, 
             return FileSink(local, overwrite=overwrite)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    return UrlSink(path, overwrite=overwrite, storage_options=storage_options)
+    fs, remote = filesystem(path, storage_options, "write")
+    multipart = "s3" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+    sink = MultipartSink if multipart else UrlSink
+    return sink(fs, remote, path, overwrite=overwrite)
 
 
 class StreamSink:
@@ -159,35 +162,104 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-class UrlSink(StreamSink):
-    """An fsspec URL: spooled to a local temporary file, uploaded whole at the end."""
+class UrlSink:
+    """An fsspec URL, uploaded whole at the end: until then a local temporary file holds the bytes."""
 
-    def __init__(self, url: str, *, overwrite: bool, storage_options: Mapping[str, Any]):
+    def __init__(self, fs: Any, path: str, url: str, *, overwrite: bool):
+        self._fs, self._path, self._url = fs, path, url
+        self._overwrite = overwrite
+        self._refuse_existing()
+        self._file = self._open()
+
+    def _open(self) -> Any:
+        return tempfile.NamedTemporaryFile(suffix=".eoc.part", delete=False)
+
+    def _refuse_existing(self) -> None:
+        if self._overwrite:
+            return
         try:
-            self._fs, self._path = fsspec.core.url_to_fs(url, **storage_options)
-            exists = not overwrite and self._fs.exists(self._path)
+            self._fs.invalidate_cache(self._fs._parent(self._path))
+            exists = self._fs.exists(self._path)
         except Exception as error:
-            raise InputError(f"cannot write {url}: {error}") from error
+            raise InputError(f"cannot write {self._url}: {problem(error)}") from error
         if exists:
-            raise InputError(f"{url} exists; pass overwrite=True to replace it")
-        self._url = url
-        handle, self._spool = tempfile.mkstemp(suffix=".eoc.part")
-        self._file = os.fdopen(handle, "wb")
-        super().__init__(self._file, url)
+            raise InputError(f"{self._url} exists; pass overwrite=True to replace it")
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        try:
+            self._file.write(data)
+        except Exception as error:
+            raise EocodecError(f"cannot write to {self._url}: {problem(error)}") from error
 
     def publish(self) -> None:
-        """Upload the file."""
+        """Make what was written the file under its final name."""
         try:
-            self._file.close()
-            self._fs.put_file(self._spool, self._path)
+            self._refuse_existing()
+            self._commit()
+        except EocodecError:
+            raise
         except Exception as error:
-            raise EocodecError(f"cannot write {self._url}: {error}") from error
+            raise EocodecError(f"cannot write {self._url}: {problem(error)}") from error
         finally:
             self.discard()
 
+    def _commit(self) -> None:
+        self._file.close()
+        self._fs.put_file(self._file.name, self._path)
+
     def discard(self) -> None:
-        """Remove the spooled bytes; nothing was uploaded."""
+        """Remove the temporary file; what was not published is nowhere else."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
-            os.unlink(self._spool)
+            os.unlink(self._file.name)
+
+
+class MultipartSink(UrlSink):
+    """An object in S3, sent in parts as they come: completing the upload makes it appear, whole."""
+
+    # S3 takes 10000 parts, so a file of 335 GB.
+    _PART_BYTES = 32 << 20
+
+    def _open(self) -> Any:
+        bucket, key, _ = self._fs.split_path(self._path)
+        self._object = {"Bucket": bucket, "Key": key}
+        try:
+            started = self._call("create_multipart_upload")
+        except Exception as error:
+            raise InputError(f"cannot write {self._url}: {problem(error)}") from error
+        self._object["UploadId"] = started["UploadId"]
+        self._parts: list[dict[str, Any]] = []
+        return io.BytesIO()
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._fs.call_s3(method, self._fs.s3_additional_kwargs, **self._object, **arguments)
+
+    def write(self, data: bytes) -> None:
+        """Append `data`, sending what fills a part."""
+        super().write(data)
+        if self._file.tell() >= self._PART_BYTES:
+            try:
+                self._send()
+            except Exception as error:
+                raise EocodecError(f"cannot write to {self._url}: {problem(error)}") from error
+
+    def _send(self) -> None:
+        number = len(self._parts) + 1
+        sent = self._call("upload_part", PartNumber=number, Body=self._file.getvalue())
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+        self._file = io.BytesIO()
+
+    def _commit(self) -> None:
+        self._send()
+        self._call("complete_multipart_upload", MultipartUpload={"Parts": self._parts})
+        self._object = {}
+        self._fs.invalidate_cache(self._path)
+
+    def discard(self) -> None:
+        """Give up the upload, unless it is complete."""
+        if self._object:
+            with contextlib.suppress(Exception):
+                self._call("abort_multipart_upload")
+            self._object = {}

@@ -1,4 +1,4 @@
-"""Where a container is read from: byte ranges of memory, a local file, a file object or a URL."""
+"""Where a container is read from: byte ranges of memory, a local file or a file object."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
-
-import fsspec
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import IO, Protocol
 
 from eocodec.errors import EocodecError, InputError, TruncatedError
 
@@ -20,40 +19,70 @@ Readable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 _SPOOL_IN_MEMORY = 64 << 20
 
 
+@dataclass(frozen=True)
+class Ends:
+    """The first and the last bytes of a file, which may overlap.
+
+    Attributes
+    ----------
+    head, tail : bytes
+        As many as were asked for, or are there, or more.
+    size : int or None
+        Bytes of the file, where the source tells.
+    """
+
+    head: bytes
+    tail: bytes
+    size: int | None
+
+
 class Source(Protocol):
-    """Byte ranges of one container. Safe in threads."""
+    """Byte ranges of one container. Safe in threads.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    remote : bool
+        Whether reads take long enough to be worth doing ahead.
+    key : hashable or None
+        What the same file has when it is opened again, None for one that is at hand.
+    """
 
     name: str
-    size: int
+    remote: bool
+    key: Hashable | None
+
+    def ends(self, head: int, tail: int) -> Ends:
+        """Return the first `head` and the last `tail` bytes."""
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
-        """Return the bytes of each range (start, stop), all within `size`."""
+        """Return the bytes of each range (start, stop)."""
 
     def close(self) -> None:
         """Let go of what the source opened itself."""
 
 
-def open_source(target: Readable, storage_options: Mapping[str, Any]) -> Source:
-    """Open the source that fits `target`.
+class LocalSource:
+    """What the sources at hand share: they know their size."""
 
-    Raises
-    ------
-    InputError
-        There is no such file, or it cannot be read.
-    """
-    if isinstance(target, (bytes, bytearray, memoryview)):
-        return MemorySource(target)
-    if not isinstance(target, (str, os.PathLike)):
-        if not hasattr(target, "read"):
-            raise InputError(f"cannot read a {type(target).__name__}: pass a path, file or bytes")
-        return StreamSource(target)
-    path = os.fspath(target)
-    if path.startswith("file://") or ("://" not in path and "::" not in path):
-        return FileSource(path.removeprefix("file://"))
-    return UrlSource(path, storage_options)
+    name: str
+    size: int
+    remote = False
+    key = None
+
+    def read(self, ranges: Sequence[Range]) -> list[bytes]:
+        """Return the bytes of each range."""
+        raise NotImplementedError
+
+    def ends(self, head: int, tail: int) -> Ends:
+        """Return the first `head` and the last `tail` bytes."""
+        ranges = [(0, min(head, self.size)), (max(0, self.size - tail), self.size)]
+        first, last = self.read(ranges)
+        return Ends(first, last, self.size)
 
 
-class MemorySource:
+class MemorySource(LocalSource):
     """Bytes at hand."""
 
     name = "the bytes"
@@ -70,7 +99,7 @@ class MemorySource:
         """Do nothing: the bytes belong to the caller."""
 
 
-class StreamSource:
+class StreamSource(LocalSource):
     """A binary file object; one that cannot seek, such as a pipe, is spooled first."""
 
     def __init__(self, stream: IO[bytes]):
@@ -150,46 +179,3 @@ class FileSource(StreamSource):
         """Close the file."""
         super().close()
         self._file.close()
-
-
-class UrlSource:
-    """An fsspec URL; ranges of one call are fetched together where the protocol can."""
-
-    def __init__(self, url: str, storage_options: Mapping[str, Any]):
-        self.name = url
-        try:
-            self._fs, self._path = fsspec.core.url_to_fs(url, **storage_options)
-            size = self._fs.size(self._path)
-        except FileNotFoundError as error:
-            raise InputError(f"cannot read {url}: no such file") from error
-        except Exception as error:
-            raise InputError(f"cannot read {url}: {type(error).__name__}: {error}") from error
-        if size is None:
-            raise InputError(f"cannot read {url} by ranges: the server does not tell its size")
-        self.size = int(size)
-
-    def read(self, ranges: Sequence[Range]) -> list[bytes]:
-        """Return the bytes of each range."""
-        starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
-        try:
-            parts = self._fs.cat_ranges([self._path] * len(ranges), starts, stops)
-        except Exception as error:
-            raise EocodecError(f"cannot read {self.name}: {error}") from error
-        return [
-            self._exactly(part, start, stop)
-            for part, (start, stop) in zip(parts, ranges, strict=True)
-        ]
-
-    def _exactly(self, part: Any, start: int, stop: int) -> bytes:
-        if isinstance(part, BaseException):
-            raise EocodecError(f"cannot read {self.name}: {part}") from part
-        if len(part) == self.size and stop - start != self.size:
-            part = part[start:stop]  # a server that ignores ranges sends the whole file
-        if len(part) != stop - start:
-            raise TruncatedError(
-                f"{self.name}: asked for bytes {start} to {stop}, got {len(part)} of them"
-            )
-        return bytes(part)
-
-    def close(self) -> None:
-        """Do nothing: fsspec keeps and closes its connections."""

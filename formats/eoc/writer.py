@@ -282,8 +282,9 @@ def create(
     ----------
     target : path, fsspec URL or writable binary file
         A local file appears whole, under its name, when the writer is closed. A file object is
-        written in one pass, never sought and not closed, so a pipe will do. Other URLs are
-        spooled to local disk and uploaded at the end.
+        written in one pass, never sought and not closed, so a pipe will do. An object on S3 is
+        uploaded in parts as they come and appears whole; other URLs are spooled to local disk and
+        uploaded at the end.
     arrays : sequence of ArrayHeader, optional
         Headers from `array_header`, instead of `fields`. May be empty: see `Writer.add_array`.
     settings : EncodeSettings, or mapping of array name to EncodeSettings, optional
