@@ -49,7 +49,7 @@ class Encoder:
             network.eval().requires_grad_(False)
 
     def __call__(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Coefficients (samples, h, w) in network units -> latents (L, h, w), token vectors (D, h/2, w/2)."""
+        """Coefficients (samples, …, h, w) in network units -> latents (L, …, h, w), token vectors (D, …, h/2, w/2)."""
         with (
             torch_on_one_core_in_workers(),
             torch.inference_mode(),

@@ -140,7 +140,7 @@ def _skewness(values: DoubleArray) -> float:
 
 
 def fold_levels(planes: npt.NDArray[Any], depth: int) -> npt.NDArray[Any]:
-    """Planes (D * depth, H, W) -> (depth, D * H, W): every ``depth`` levels are a block, the blocks one below the other."""
+    """Planes (D * depth, H, W) -> (depth, D * H, W): every ``depth`` levels a block, one below the other."""
     _, height, width = planes.shape
     blocks = planes.reshape(-1, depth, height, width).swapaxes(0, 1)
     return np.ascontiguousarray(blocks).reshape(depth, -1, width)

@@ -1,4 +1,4 @@
-"""The 2-D RVQ-VAE that ships: analysis and synthesis transforms, token quantiser, scale prediction.
+"""The RVQ-VAE that ships, over two or three axes: analysis and synthesis transforms, token quantiser, scale prediction.
 
 The signal runs through the modules in this order (D3.4, section 2.3, with the lessons of its successors):
 
@@ -13,7 +13,8 @@ The signal runs through the modules in this order (D3.4, section 2.3, with the l
   units of the quantiser's step, so that one set of weights serves every stage.
 
 Everything on the decoder's path is made of convolutions, ReLU, clamps, additions and pixel shuffles.
-Tensors are [B, C, h, w] float32; ``step`` is [B, 1, 1, 1].
+Tensors are [B, C, h, w] float32, and [B, C, d, h, w] with ``ndim`` 3 (D3.4 2.3.2: 3-D convolutions in place of 2-D
+ones), where tokens keep the blocks of levels apart; ``step`` is [B, 1, …, 1].
 """
 
 from __future__ import annotations
@@ -30,61 +31,103 @@ RESTORE_CLAMP = 16.0
 """Latents enter the restoring branch in units of the step, clamped to plus or minus this."""
 
 
-def conv(inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1) -> nn.Conv2d:
+class Conv3d(nn.Conv3d):
+    """A 3-D convolution of one or three taps an axis, run as a 2-D one over three shifted slices.
+
+    2-D kernels are faster on processors, and torch 2.13's bfloat16 gradient of 3-D weights is wrong for a depth of 2.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, d, h, w] -> [B, outputs, d, h, w]."""
+        depth = x.shape[2]
+        weight = self.weight.transpose(1, 2).flatten(1, 2)
+        reach = self.kernel_size[0] // 2
+        padded = F.pad(x, (0, 0, 0, 0, reach, reach))
+        near = [padded[:, :, shift : shift + depth] for shift in range(1 + 2 * reach)]
+        slices = torch.cat(near, dim=1).transpose(1, 2).flatten(0, 1)
+        slices = slices.contiguous(memory_format=torch.channels_last)
+        out = F.conv2d(slices, weight, self.bias, padding=reach)
+        return out.unflatten(0, (len(x), depth)).transpose(1, 2)
+
+
+Conv = nn.Conv2d | Conv3d
+
+
+def conv(inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1, ndim: int = 2) -> Conv:
     """Build a convolution that keeps the size (divided by ``stride``)."""
-    return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+    kind = nn.Conv2d if ndim == 2 else Conv3d
+    return kind(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
 
-def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """Build a 1x1 convolution that starts at zero."""
-    layer = conv(inputs, outputs)
+def zero_conv(inputs: int, outputs: int, *, ndim: int = 2) -> Conv:
+    """Build a convolution of one tap that starts at zero."""
+    layer = conv(inputs, outputs, ndim=ndim)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 
 
 def linear_map(matrix: Tensor, x: Tensor) -> Tensor:
-    """Multiply the channels of [B, inputs, h, w] by a matrix [outputs, inputs], in float32 also under autocast."""
+    """Multiply the channels of [B, inputs, …, h, w] by a matrix [outputs, inputs], in float32 also under autocast."""
     with torch.autocast(x.device.type, enabled=False):
         return (matrix @ x.flatten(2)).reshape(len(x), len(matrix), *x.shape[2:])
 
 
-class ResidualBlock(nn.Module):
-    """``x + conv1x1(relu(conv3x3(x)))``; the sum is passed through a ReLU."""
+def per_channel(values: Tensor, ndim: int) -> Tensor:
+    """Values [C] in a shape that multiplies tensors [B, C, …] of ``ndim`` axes after the channels."""
+    return values.reshape(-1, *[1] * ndim)
 
-    def __init__(self, width: int) -> None:
+
+class PixelUnshuffle(nn.Module):
+    """Halve rows and columns, keep blocks of levels: [B, C, …, 2h, 2w] -> [B, 4 C, …, h, w]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = F.pixel_unshuffle(x.flatten(2, -2), 2)
+        return out.reshape(*out.shape[:2], *x.shape[2:-2], x.shape[-2] // 2, x.shape[-1] // 2)
+
+
+def pixel_shuffle(x: Tensor) -> Tensor:
+    """Undo :class:`PixelUnshuffle`."""
+    out: Tensor = F.pixel_shuffle(x.flatten(2, -2), 2)
+    return out.reshape(*out.shape[:2], *x.shape[2:-2], 2 * x.shape[-2], 2 * x.shape[-1])
+
+
+class ResidualBlock(nn.Module):
+    """``x + mix(relu(spatial(x)))``, spatial of three taps an axis; the sum is passed through a ReLU."""
+
+    def __init__(self, width: int, ndim: int = 2) -> None:
         super().__init__()
-        self.spatial = conv(width, width, 3)
-        self.mix = conv(width, width)
+        self.spatial = conv(width, width, 3, ndim=ndim)
+        self.mix = conv(width, width, ndim=ndim)
         nn.init.normal_(self.mix.weight, std=0.2 / width**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, width, h, w] -> the same shape."""
+        """[B, width, …, h, w] -> the same shape."""
         return F.relu(x + self.mix(F.relu(self.spatial(x))))
 
 
-def branch(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
+def branch(inputs: int, outputs: int, config: NetworkConfig) -> nn.Sequential:
     """Build a residual convolutional branch whose output starts at zero."""
+    width, ndim = config.width, config.ndim
     return nn.Sequential(
-        conv(inputs, width),
+        conv(inputs, width, ndim=ndim),
         nn.ReLU(),
-        *(ResidualBlock(width) for _ in range(blocks)),
-        zero_conv(width, outputs),
+        *(ResidualBlock(width, ndim) for _ in range(config.blocks)),
+        zero_conv(width, outputs, ndim=ndim),
     )
 
 
-def branch_layers(
-    network: nn.Sequential,
-) -> tuple[nn.Conv2d, list[ResidualBlock], nn.Conv2d]:
+def branch_layers(network: nn.Sequential) -> tuple[Conv, list[ResidualBlock], Conv]:
     """First convolution, residual blocks and last convolution of what :func:`branch` built."""
     enter, _, *blocks, leave = network
-    assert isinstance(enter, nn.Conv2d)
-    assert isinstance(leave, nn.Conv2d)
+    assert isinstance(enter, Conv)
+    assert isinstance(leave, Conv)
     return enter, [block for block in blocks if isinstance(block, ResidualBlock)], leave
 
 
 class Analysis(nn.Module):
-    """Coefficients [B, samples, h, w] in network units -> latents [B, latents, h, w].
+    """Coefficients [B, samples, …, h, w] in network units -> latents [B, latents, …, h, w].
 
     ``gain`` is a fixed factor a coefficient, so that the branch sees those of any range alike.
     """
@@ -93,9 +136,9 @@ class Analysis(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.register_buffer("gain", torch.ones(config.samples, 1, 1))
+        self.register_buffer("gain", per_channel(torch.ones(config.samples), config.ndim))
         self.basis = nn.Parameter(torch.zeros(config.latents, config.samples))
-        self.branch = branch(config.samples, config.width, config.latents, config.blocks)
+        self.branch = branch(config.samples, config.latents, config)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """See the class."""
@@ -105,12 +148,12 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Latents [B, latents, h, w] and the step they were quantised with -> coefficients [B, samples, h, w]."""
+    """Latents [B, latents, …, h, w] and the step they were quantised with -> coefficients [B, samples, …, h, w]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.basis = nn.Parameter(torch.zeros(config.samples, config.latents))
-        self.branch = branch(config.latents, config.width, config.latents, config.blocks)
+        self.branch = branch(config.latents, config.latents, config)
 
     def forward(self, latents: Tensor, step: Tensor | None) -> Tensor:
         """Synthesise; without a step (tokens only) the linear map alone is applied."""
@@ -121,20 +164,20 @@ class Synthesis(nn.Module):
 
 
 class TokenEncoder(nn.Module):
-    """Latents [B, latents, h, w] -> token vectors [B, token_dim, h/2, w/2]."""
+    """Latents [B, latents, …, h, w] -> token vectors [B, token_dim, …, h/2, w/2]."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        width = 2 * config.token_width
+        width, ndim = 2 * config.token_width, config.ndim
         self.layers = nn.Sequential(
-            conv(config.latents, width),
+            conv(config.latents, width, ndim=ndim),
             nn.ReLU(),
-            nn.PixelUnshuffle(2),
-            conv(4 * width, width),
+            PixelUnshuffle(),
+            conv(4 * width, width, ndim=ndim),
             nn.ReLU(),
-            conv(width, width, 3),
+            conv(width, width, 3, ndim=ndim),
             nn.ReLU(),
-            conv(width, config.token_dim),
+            conv(width, config.token_dim, ndim=ndim),
         )
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -144,7 +187,7 @@ class TokenEncoder(nn.Module):
 
 
 class TokenDecoder(nn.Module):
-    """Token vectors [B, token_dim, h, w] -> a plane for every latent [B, latents, 2h, 2w].
+    """Token vectors [B, token_dim, …, h, w] -> a plane for every latent [B, latents, …, 2h, 2w].
 
     ``gain`` is a fixed factor a latent, so that latents of any range are learned alike.
     """
@@ -153,12 +196,12 @@ class TokenDecoder(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.register_buffer("gain", torch.ones(config.latents, 1, 1))
-        width = config.token_width
-        self.embed = conv(config.token_dim, width)
-        self.spatial = conv(width, width, 3)
-        self.expand = conv(width, 4 * width)
-        self.project = conv(width, config.latents)
+        width, ndim = config.token_width, config.ndim
+        self.register_buffer("gain", per_channel(torch.ones(config.latents), ndim))
+        self.embed = conv(config.token_dim, width, ndim=ndim)
+        self.spatial = conv(width, width, 3, ndim=ndim)
+        self.expand = conv(width, 4 * width, ndim=ndim)
+        self.project = conv(width, config.latents, ndim=ndim)
         nn.init.normal_(self.project.weight, std=0.01)
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
@@ -166,7 +209,7 @@ class TokenDecoder(nn.Module):
         """See the class."""
         x = F.relu(self.embed(vectors))
         x = F.relu(self.spatial(x))
-        x = F.relu(F.pixel_shuffle(self.expand(x), 2))
+        x = F.relu(pixel_shuffle(self.expand(x)))
         out: Tensor = self.project(x).float() * self.gain
         return out
 
@@ -270,23 +313,23 @@ class RVQVAE(nn.Module):
 
     @torch.no_grad()
     def start_from_pca(self, coefficients: Tensor) -> None:
-        """Set the linear maps to the principal components of coefficients [B, samples, h, w].
+        """Set the linear maps to the principal components of coefficients [B, samples, …, h, w].
 
         Every sample of the batch counts the same, whatever its contrast. The predictions of mean and scale
         start from the root mean square of each component.
         """
+        ndim = self.config.ndim
         flat = coefficients.flatten(2).double()
         covariance = flat @ flat.transpose(1, 2)
-        covariance = covariance / covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(
-            1e-9
-        )
+        energy = covariance.diagonal(dim1=1, dim2=2).sum(1)
+        covariance = covariance / energy[:, None, None].clamp(1e-9)
         _, vectors = torch.linalg.eigh(covariance.sum(0))
         basis = vectors.flip(1)[:, : self.config.latents].float()
         self.analysis.basis.copy_(basis.T)
-        level = coefficients.square().mean((0, 2, 3)).sqrt()
-        self.analysis.gain.copy_(1 / (level + SMALLEST_LEVEL)[:, None, None])
+        level = coefficients.flatten(2).square().mean((0, 2)).sqrt()
+        self.analysis.gain.copy_(per_channel(1 / (level + SMALLEST_LEVEL), ndim))
         self.synthesis.basis.copy_(basis)
-        projected = F.conv2d(coefficients, basis.T[:, :, None, None])
-        spread = projected.square().mean((0, 2, 3)).sqrt()
-        self.mean.gain.copy_(spread[:, None, None])
+        projected = basis.T @ coefficients.flatten(2)
+        spread = projected.square().mean((0, 2)).sqrt()
+        self.mean.gain.copy_(per_channel(spread, ndim))
         self.scale.project.bias.copy_(spread.log2() - 1)  # type: ignore[union-attr]

@@ -167,22 +167,28 @@ def _encode_latents(
     weight: float,
     layers: int,
 ) -> _Coded:
-    rows = np.moveaxis(vectors, 0, -1).reshape(-1, vectors.shape[-1], len(vectors))
-    folded = model.tokens.quantise(rows, model.codebooks, weight)
+    indices = choose_tokens(model, vectors, weight)
+    rows = indices.reshape(len(indices), -1, indices.shape[-1])
     bodies = []
-    for stage, index in enumerate(folded[:layers]):
+    for stage, index in enumerate(rows[:layers]):
         coder = SymbolEncoder()
         if stage == 0:
             transform.encode(coder)
-        model.tokens.encode(coder, stage, index, folded[stage - 1] if stage else None)
+        model.tokens.encode(coder, stage, index, rows[stage - 1] if stage else None)
         bodies.append(coder.finish())
     if layers <= len(bodies):
         return _Coded(bodies, 0.0, 0.0)
-    indices = folded.reshape(len(folded), *vectors.shape[1:])
     residual = latents - model.mean(indices)
     refinement, error = encode_refinement(model, residual, indices, layers - len(indices))
     tokens, total = sum(map(len, bodies)), sum(map(len, bodies + refinement))
     return _Coded(bodies + refinement, 8 * total + error / LAMBDA, tokens / total)
+
+
+def choose_tokens(model: Model, vectors: FloatArray, weight: float) -> npt.NDArray[np.int32]:
+    """Indices (stages, …, h, w) of token vectors (D, …, h, w); ``weight`` is the squared distance worth a bit."""
+    rows = np.moveaxis(vectors, 0, -1).reshape(-1, vectors.shape[-1], len(vectors))
+    indices = model.tokens.quantise(rows, model.codebooks, weight)
+    return indices.reshape(-1, *vectors.shape[1:])
 
 
 def encode_refinement(

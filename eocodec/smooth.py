@@ -73,7 +73,7 @@ def _select(
 
 
 def neighbour_mean(values: FloatArray, where: Pass) -> FloatArray:
-    """Mean over the neighbours inside the grid: values (M, …, h, w) -> (M, n), n over all planes; 0 where there are none."""
+    """Mean over the neighbours inside the grid, 0 where there are none: (M, …, h, w) -> (M, n), n over all planes."""
     *_, height, width = values.shape
     planes = values.reshape(-1, height, width)
     total = np.zeros((len(planes), len(where.rows)), np.float32)

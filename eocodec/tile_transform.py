@@ -84,7 +84,7 @@ class TileTransform:
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
     ) -> npt.NDArray[Any]:
-        """Coefficients (samples, …, h, w), integers in units of 2**-COEFFICIENT_BITS, to pixels of a shape and dtype."""
+        """Coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS to pixels of a shape and dtype."""
         planes, height, width = shape
         rows, columns = coefficients.shape[-2:]
         stacked = coefficients.reshape(BLOCK * BLOCK, config.bands, -1, columns)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from eocodec.errors import InputError
 from eocodec.network_config import NetworkConfig
+from eocodec.training.export import ExportSettings
 from eocodec.training.hyperprior import HyperpriorConfig
 from eocodec.training.objective import ObjectiveConfig
 from eocodec.training.reference import ReferenceConfig
@@ -55,6 +56,7 @@ class TrainingConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     reference: ReferenceConfig = field(default_factory=ReferenceConfig)
     hyperprior: HyperpriorConfig = field(default_factory=HyperpriorConfig)
+    export: ExportSettings = field(default_factory=ExportSettings)
 
 
 def shipped_configs() -> list[str]:
@@ -102,13 +104,12 @@ def load_config(name_or_path: str) -> TrainingConfig:
         name=str(data["name"]),
         family=str(data["family"]),
         optimiser=parse_table(OptimiserConfig, data.get("optimiser", {})),
-        batches=BatchConfig(sizes=tuple((int(n), int(s)) for n, s in data["batches"]["sizes"]))
-        if "sizes" in data.get("batches", {})
-        else BatchConfig(),
+        batches=parse_table(BatchConfig, data.get("batches", {})),
         network=parse_table(NetworkConfig, data.get("network", {})),
         objective=parse_table(ObjectiveConfig, data.get("objective", {})),
         reference=parse_table(ReferenceConfig, data.get("reference", {})),
         hyperprior=parse_table(HyperpriorConfig, data.get("hyperprior", {})),
+        export=parse_table(ExportSettings, data.get("export", {})),
     )
 
 
@@ -127,6 +128,11 @@ def parse_table(kind: type[T], table: dict[str, Any]) -> T:
             f"unknown training setting {', '.join(unknown)}; {kind.__name__} has {known}"
         )
     try:
-        return kind(**table)
+        return kind(**{name: _frozen(value) for name, value in table.items()})
     except TypeError as error:
         raise InputError(str(error)) from error
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

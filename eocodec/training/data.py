@@ -7,8 +7,6 @@ stacks, pairs ``*.10m.tif``/``*.20m.tif`` on their own grids, or HDF5 patch sets
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
 from eocodec.spectral import apply_bases, block_transform, group_covariances, principal_bases
+from eocodec.training.batches import stream_batches
 from eocodec.training.windows import Moments, SceneStatistics
 
 FloatArray = npt.NDArray[np.float32]
@@ -208,39 +207,12 @@ class Sampler:
     def stream(
         self, sizes: tuple[tuple[int, int], ...], seed: int, start: int = 0
     ) -> Iterator[FloatArray]:
-        """Yield batches without end, one step ahead in a thread; ``sizes`` are (count, size) in turn.
+        """Yield batches without end; see :func:`stream_batches`."""
+        return stream_batches(self.draw, sizes, seed, start)
 
-        Batch number n depends on ``(seed, n)`` only, so a resumed run sees what an uninterrupted one would.
-        """
-        ready: queue.Queue[FloatArray | BaseException] = queue.Queue(4)
-        stopped = threading.Event()
-
-        def work() -> None:
-            number = start
-            while not stopped.is_set():
-                item: FloatArray | BaseException
-                try:
-                    item = self.draw(
-                        *sizes[number % len(sizes)], np.random.default_rng((seed, number))
-                    )
-                except BaseException as error:
-                    item = error
-                ready.put(item)
-                if isinstance(item, BaseException):
-                    return
-                number += 1
-
-        threading.Thread(target=work, daemon=True).start()
-        try:
-            while True:
-                batch = ready.get()
-                if isinstance(batch, BaseException):
-                    raise batch
-                yield batch
-        finally:
-            stopped.set()
-            while not ready.empty():
-                ready.get()
+    def alike(self) -> Sampler:
+        """Return itself: crops of one side have one shape."""
+        return self
 
 
 def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> FloatArray:

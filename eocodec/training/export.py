@@ -16,10 +16,11 @@ from safetensors.numpy import save_file
 from eocodec.bands import MODEL_BANDS
 from eocodec.codec_models import find_card
 from eocodec.encoder import PARTS as ENCODER_PARTS
-from eocodec.integer_networks import MEAN_LIMIT, SCALE_LIMIT, IntegerConv
+from eocodec.integer_networks import MEAN_LIMIT, SCALE_LIMIT, IntegerConv, per_channel
 from eocodec.model import build_model
 from eocodec.networks import RVQVAE, Synthesis
 from eocodec.training.data import Sampler
+from eocodec.training.fields import FieldSampler
 from eocodec.training.latents import UNIT_LOG2, collect_latents, restoring_input
 from eocodec.training.quantisation import (
     BranchUnits,
@@ -56,7 +57,7 @@ def _synthesis_tensors(synthesis: Synthesis, units: BranchUnits) -> dict[str, np
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Sizes of the fit (crops as number and side, refinement stages, context network) and of the card."""
+    """Sizes of the fit (crops as number and side, refinement stages, context network), and what the card says."""
 
     description: str = "Sentinel-2, up to ten bands at 10 m, reflectance x 10000"
     licence: str = "Apache-2.0"
@@ -67,13 +68,18 @@ class ExportSettings:
     context_width: int = 96
     context_steps: int = 1500
     tuning_crops: int = 1200
+    tuning_side: int = 128
     tuning_steps: int = 4000
     tuning_rate: float = 5e-5
     seed: int = 7
 
 
 def export_model(
-    networks: RVQVAE, sampler: Sampler, folder: Path, training: str, settings: ExportSettings
+    networks: RVQVAE,
+    sampler: Sampler | FieldSampler,
+    folder: Path,
+    training: str,
+    settings: ExportSettings,
 ) -> str:
     """Fit what follows the networks and write ``weights.safetensors`` and ``card.json``; returns the id.
 
@@ -92,7 +98,7 @@ def export_model(
     calibration = []
     with torch.no_grad():
         for _ in range(8):
-            batch = torch.from_numpy(sampler.draw(8, 128, rng))
+            batch = torch.from_numpy(sampler.alike().draw(8, settings.tuning_side, rng))
             vectors = networks.token_encoder(networks.analysis(batch))
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, _ = networks.quantizer.quantise(flat)
@@ -100,10 +106,11 @@ def export_model(
     calibrated = torch.cat(calibration, dim=1)
     scale = integer_token_network(networks.scale, codebooks, calibrated, UNIT_LOG2, SCALE_LIMIT)
     mean = integer_token_network(networks.mean, codebooks, calibrated, MEAN_LEVEL, MEAN_LIMIT)
-    mean_unit = (networks.mean.gain[:, 0, 0] * MEAN_LEVEL).numpy().astype(np.float32)
+    mean_unit = (networks.mean.gain.flatten() * MEAN_LEVEL).numpy().astype(np.float32)
 
     def predict(index: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        return mean(index) * mean_unit[:, None, None]
+        levels = mean(index)
+        return levels * per_channel(mean_unit, levels.ndim)
 
     samples = collect_latents(
         networks, predict, scale, sampler, list(settings.crops), settings.seed + 1
@@ -137,7 +144,14 @@ def export_model(
     units = calibrate_branch(synthesis.branch, inputs)
     start = tensors | _synthesis_tensors(synthesis, units)
     model = build_model(find_card(), metadata, start)
-    crops = decoded_crops(model, networks, sampler, settings.tuning_crops, settings.seed + 2)
+    crops = decoded_crops(
+        model,
+        networks,
+        sampler.alike(),
+        settings.tuning_side,
+        settings.tuning_crops,
+        settings.seed + 2,
+    )
     tune_synthesis(
         synthesis,
         units,
@@ -154,7 +168,8 @@ def export_model(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     content = {
         "id": digest,
-        "bands": list(MODEL_BANDS),
+        "bands": list(MODEL_BANDS) if networks.config.ndim == 2 else [],
+        "ndim": networks.config.ndim,
         "layers": networks.config.token_stages + settings.stages,
         "token_layers": networks.config.token_stages,
         "default_layers": networks.config.token_stages + settings.default_stages,

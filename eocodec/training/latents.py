@@ -15,6 +15,7 @@ from eocodec.integer_networks import TokenNetwork
 from eocodec.networks import RESTORE_CLAMP, RVQVAE
 from eocodec.refinement import RATIO, UNITS_PER_STAGE, stage_step
 from eocodec.training.data import Sampler
+from eocodec.training.fields import FieldSampler
 from eocodec.training.objective import dead_zone_round
 
 IntArray = npt.NDArray[np.int32]
@@ -26,7 +27,7 @@ UNIT_LOG2 = float(np.log2(RATIO) / UNITS_PER_STAGE)
 
 @dataclass(frozen=True)
 class LatentSample:
-    """Latents of one crop: residual to the tokens' mean, integer log-scales, token indices."""
+    """Latents of one crop: residual to the tokens' mean, integer log-scales, token indices (stages, …, h/2, w/2)."""
 
     residual: FloatArray
     log_scale: IntArray
@@ -38,13 +39,13 @@ def collect_latents(
     networks: RVQVAE,
     mean: Callable[[IntArray], FloatArray],
     scale: TokenNetwork,
-    sampler: Sampler,
+    sampler: Sampler | FieldSampler,
     sizes: list[tuple[int, int]],
     seed: int,
 ) -> list[LatentSample]:
     """Draw crops, (number, side) each, and run them through the transforms.
 
-    ``mean`` gives the predicted latents (L, 2h, 2w) of token indices (stages, h, w).
+    ``mean`` gives the predicted latents (L, …, 2h, 2w) of token indices (stages, …, h, w).
     """
     samples = []
     rng = np.random.default_rng(seed)
@@ -64,7 +65,7 @@ def collect_latents(
 def restoring_input(
     samples: list[LatentSample], mean: Callable[[IntArray], FloatArray], stages: int
 ) -> Tensor:
-    """What the restoring network sees: decoded latents [B, L, h, w] in steps of the stages, turn by turn.
+    """What the restoring network sees: decoded latents [B, L, …, h, w] in steps of the stages, turn by turn.
 
     Of the samples, those of the size of the first.
     """

@@ -18,7 +18,8 @@ from eocodec.errors import InputError
 from eocodec.networks import RVQVAE
 from eocodec.training.config import TrainingConfig
 from eocodec.training.data import Sampler, load_scenes, validation_tiles
-from eocodec.training.export import ExportSettings, export_model
+from eocodec.training.export import export_model
+from eocodec.training.fields import FieldSampler, load_fields, validation_fields
 from eocodec.training.hyperprior import Hyperprior, HyperpriorObjective
 from eocodec.training.objective import Objective
 from eocodec.training.reference import ReferenceAutoencoder, ReferenceObjective
@@ -75,17 +76,24 @@ class Trainer:
         self.device = find_device(device)
         torch.manual_seed(config.optimiser.seed)
         self.objective, self.unit = build(config)
+        fields = config.family == "rvq" and config.network.ndim == 3
+        self.memory_format = torch.contiguous_format if fields else torch.channels_last
         self.model: nn.Module = self.objective.model.to(
-            self.device, memory_format=torch.channels_last
+            self.device, memory_format=self.memory_format
         )
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.optimiser.learning_rate)
         self.step = 0
         self.seconds = 0.0
-        spectral = config.family == "rvq"
-        self.sampler = Sampler(load_scenes(data, "train"), self.unit, spectral=spectral)
-        validation = [s for s in load_scenes(data, "val") if "/" not in s.name]
-        self.tiles = validation_tiles(validation, self.unit, spectral=spectral)
+        self.sampler: Sampler | FieldSampler
+        if fields:
+            self.sampler = FieldSampler(load_fields(data, "train"), config.network)
+            self.tiles = validation_fields(load_fields(data, "val"), config.network)
+        else:
+            spectral = config.family == "rvq"
+            self.sampler = Sampler(load_scenes(data, "train"), self.unit, spectral=spectral)
+            validation = [s for s in load_scenes(data, "val") if "/" not in s.name]
+            self.tiles = validation_tiles(validation, self.unit, spectral=spectral)
         self.checkpoint = folder / "checkpoint.pt"
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -93,7 +101,8 @@ class Trainer:
 
     def start(self) -> None:
         """Start the linear transforms from principal components."""
-        batches = self.sampler.stream(((32, 128),), self.config.optimiser.seed + 1)
+        side = max(size for _, size in self.config.batches.sizes)
+        batches = self.sampler.alike().stream(((32, side),), self.config.optimiser.seed + 1)
         sample = torch.cat([torch.as_tensor(next(batches)) for _ in range(6)])
         self.objective.model.start_from_pca(sample.to(self.device))
         self.average.load_state_dict(self.model.state_dict())
@@ -172,9 +181,7 @@ class Trainer:
         while self.step < end:
             if self.step == settings.token_start:
                 self.start_codebooks()
-            batch = torch.as_tensor(next(batches)).to(
-                self.device, memory_format=torch.channels_last
-            )
+            batch = torch.as_tensor(next(batches)).to(self.device, memory_format=self.memory_format)
             losses = self.update(batch)
             self.step += 1
             bar.update()
@@ -200,7 +207,7 @@ class Trainer:
         if not isinstance(networks, RVQVAE):
             raise InputError("only models of the rvq family have a bitstream to export")
         steps = f"{self.config.name}, {self.step} steps, {self.seconds / 3600:.2f} h on {self.device.type}"
-        return export_model(networks, self.sampler, folder, steps, ExportSettings())
+        return export_model(networks, self.sampler, folder, steps, self.config.export)
 
     def validate(self, losses: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights and append a row to the log."""

@@ -52,7 +52,7 @@ class Objective:
         self.config = config
 
     def encode_tokens(self, coefficients: Tensor) -> Tensor:
-        """Coefficients [B, samples, h, w] -> token vectors [B, D, h/2, w/2]."""
+        """Coefficients [B, samples, …, h, w] -> token vectors [B, D, …, h/2, w/2]."""
         out: Tensor = self.model.token_encoder(self.model.analysis(coefficients))
         return out
 
@@ -78,10 +78,10 @@ class Objective:
         return vectors + (chosen - vectors).detach(), vectors, indices
 
     def loss(self, coefficients: Tensor, *, quantise_tokens: bool) -> dict[str, Tensor]:
-        """Loss of a batch [B, samples, h, w]; updates the codebooks when tokens are quantised."""
+        """Loss of a batch [B, samples, …, h, w]; updates the codebooks when tokens are quantised."""
         config, model = self.config, self.model
-        samples, _, height, width = coefficients.shape
-        log2_step = torch.empty(samples, 1, 1, 1, device=coefficients.device)
+        each = [1] * (coefficients.ndim - 1)
+        log2_step = torch.empty(len(coefficients), *each, device=coefficients.device)
         step = torch.exp2(log2_step.uniform_(config.log2_step_low, config.log2_step_high))
         latents = model.analysis(coefficients)
         chosen, vectors, indices = self.tokens(latents, quantise=quantise_tokens, drop=True)
@@ -90,17 +90,17 @@ class Objective:
 
         residual = latents - mean
         noisy = residual + (torch.rand_like(residual) - 0.5) * step
-        pixels = height * width * model.config.block**2
-        bits = logistic_bits(noisy, step, log2_scale).sum((1, 2, 3)) / pixels
+        pixels = coefficients[0, 0].numel() * model.config.block**2
+        bits = logistic_bits(noisy, step, log2_scale).flatten(1).sum(1) / pixels
         hard = dead_zone_round(residual.detach() / step) * step
         decoded = model.synthesis(mean + residual + (hard - residual).detach(), step)
-        error = ((decoded - coefficients) ** 2).sum((1, 2, 3)) / pixels
+        error = ((decoded - coefficients) ** 2).flatten(1).sum(1) / pixels
         distortion = error / step.flatten() ** 2
 
         weight = 1 / (bits.detach() + 0.5)
         loss = (weight * (bits + config.distortion * distortion)).mean()
-        energy = (latents.detach() ** 2).sum((1, 2, 3)) + 1e-3
-        token_error = ((latents.detach() - mean) ** 2).sum((1, 2, 3)) / energy
+        energy = (latents.detach() ** 2).flatten(1).sum(1) + 1e-3
+        token_error = ((latents.detach() - mean) ** 2).flatten(1).sum(1) / energy
         loss = loss + config.token_distortion * token_error.mean()
         if quantise_tokens:
             loss = loss + config.commitment * F.mse_loss(vectors, chosen.detach())
@@ -115,7 +115,7 @@ class Objective:
 
     @torch.no_grad()
     def validate(self, tiles: list[Any], log2_steps: tuple[float, ...]) -> dict[str, float]:
-        """Bits (estimated) and RMSE in DN at each step, mean over tiles [samples, h, w]; token entropies."""
+        """Bits (estimated) and RMSE in DN at each step, mean over tiles [samples, …, h, w]; token entropies."""
         model, config = self.model, self.model.config
         figures: dict[str, float] = {}
         device = model.analysis.basis.device
@@ -129,7 +129,7 @@ class Objective:
                 counts[stage] += torch.bincount(index, minlength=config.codebook_size)
             mean, log2_scale = model.mean(chosen), model.scale(chosen).clamp(-8, 8)
             for value in log2_steps:
-                step = torch.full((1, 1, 1, 1), 2.0**value, device=device)
+                step = torch.tensor(2.0**value, device=device)
                 hard = dead_zone_round((latents - mean) / step) * step
                 bits = logistic_bits(hard, step, log2_scale).sum() / pixels / config.bands
                 error = (model.synthesis(mean + hard, step) - coefficients).square().mean().sqrt()

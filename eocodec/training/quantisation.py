@@ -8,6 +8,7 @@ of the training scenes with the transforms frozen, then quantised like the scale
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ from eocodec.integer_networks import (
     RestoringBlock,
     RestoringNetwork,
     TokenNetwork,
+    per_channel,
 )
-from eocodec.networks import TokenDecoder, branch_layers, conv, zero_conv
+from eocodec.networks import Conv, TokenDecoder, branch_layers, conv, zero_conv
 from eocodec.refinement import stage_scale, stage_step
 from eocodec.training.latents import UNIT_LOG2, LatentSample
 
@@ -42,12 +44,13 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def weight_levels(weight: FloatArray, limit: int) -> int:
-    """Largest integer of the weights (outputs, inputs, k, k) that keeps every sum over inputs up to ``limit`` exact.
+    """Largest integer of the weights (outputs, inputs, k, …) that keeps every sum over inputs up to ``limit`` exact.
 
     An eighth of the exact range is left for the bias.
     """
-    peak = np.abs(weight).max(axis=(1, 2, 3), keepdims=True).clip(1e-9)
-    total = float((np.abs(weight) / peak).sum(axis=(1, 2, 3)).max()) * limit
+    flat = np.abs(weight).reshape(len(weight), -1)
+    peak = flat.max(axis=1, keepdims=True).clip(1e-9)
+    total = float((flat / peak).sum(axis=1).max()) * limit
     return next(levels for levels in (127, 63, 31, 15) if levels * total < EXACT_LIMIT * 7 / 8)
 
 
@@ -64,11 +67,11 @@ def quantise_conv(
 
     ``input_scale`` and ``output_scale`` are the values of one integer unit; ``limit`` bounds the input integers.
     """
-    unit = np.abs(weight).max(axis=(1, 2, 3), keepdims=True).clip(1e-9)
+    unit = np.abs(weight).reshape(len(weight), -1).max(axis=1).clip(1e-9)
     unit = unit / weight_levels(weight, limit)
-    factor = unit[:, 0, 0, 0] * input_scale
+    factor = unit * input_scale
     layer = IntegerConv(
-        np.rint(weight / unit).astype(np.int8),
+        np.rint(weight / per_channel(unit, weight.ndim)).astype(np.int8),
         np.rint(bias / factor).clip(-EXACT_LIMIT / 8, EXACT_LIMIT / 8).astype(np.int32),
         (factor / output_scale).astype(np.float32),
         low,
@@ -78,7 +81,7 @@ def quantise_conv(
     return layer
 
 
-def _parameters(layer: nn.Conv2d) -> tuple[FloatArray, FloatArray]:
+def _parameters(layer: Conv) -> tuple[FloatArray, FloatArray]:
     bias: Any = layer.bias
     return layer.weight.detach().numpy(), bias.detach().numpy()
 
@@ -94,7 +97,7 @@ def _unit_for(activation: Tensor, levels: int = 255) -> float:
 def integer_token_network(
     decoder: TokenDecoder, codebooks: Tensor, indices: Tensor, unit: float, limit: int
 ) -> TokenNetwork:
-    """Quantise a token decoder, its gain left out; calibrated on token indices [stages, N, h, w].
+    """Quantise a token decoder, its gain left out; calibrated on token indices [stages, N, …, h, w].
 
     ``unit`` is the value of an integer of the output, ``limit`` the largest.
     """
@@ -104,7 +107,7 @@ def integer_token_network(
     expanded = F.relu(decoder.expand(spatial))
     units = [_unit_for(x) for x in (embedded, spatial, expanded)]
     weight, bias = _parameters(decoder.embed)
-    table = codebooks.numpy() @ weight[:, :, 0, 0].T
+    table = codebooks.numpy() @ weight.reshape(weight.shape[:2]).T
     table[0] += bias
     return TokenNetwork(
         np.rint(table / units[0]).clip(-30000, 30000).astype(np.int16),
@@ -124,7 +127,7 @@ class BranchUnits:
 
 @torch.no_grad()
 def calibrate_branch(branch: nn.Sequential, x: Tensor) -> BranchUnits:
-    """Units for the branch of the synthesis, calibrated on latents [B, L, h, w] in steps."""
+    """Units for the branch of the synthesis, calibrated on latents [B, L, …, h, w] in steps."""
     enter, blocks, _ = branch_layers(branch)
     x = F.relu(enter(x))
     streams, inner = [x.flatten()], []
@@ -168,22 +171,22 @@ def integer_linear_map(basis: Tensor) -> LinearMap:
 class ContextModel(nn.Module):
     """The context network in floating point: [magnitudes, log-scales] -> correction of the log-scale in log2."""
 
-    def __init__(self, latents: int, width: int) -> None:
+    def __init__(self, latents: int, width: int, ndim: int = 2) -> None:
         super().__init__()
-        self.enter = conv(2 * latents, width)
-        self.spatial = conv(width, width, 3)
-        self.leave = zero_conv(width, latents)
+        self.enter = conv(2 * latents, width, ndim=ndim)
+        self.spatial = conv(width, width, 3, ndim=ndim)
+        self.leave = zero_conv(width, latents, ndim=ndim)
         with torch.no_grad():
             self.enter.weight[:, latents:] *= 0.1
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 2 L, h, w] -> [B, L, h, w]."""
+        """[B, 2 L, …, h, w] -> [B, L, …, h, w]."""
         out: Tensor = self.leave(F.relu(self.spatial(F.relu(self.enter(x)))))
         return out
 
     @torch.no_grad()
     def integer(self, x: Tensor) -> ContextNetwork:
-        """Quantise, calibrated on inputs [B, 2 L, h, w]."""
+        """Quantise, calibrated on inputs [B, 2 L, …, h, w]."""
         entered = F.relu(self.enter(x))
         spatial = F.relu(self.spatial(entered))
         first, second = _unit_for(entered), _unit_for(spatial)
@@ -221,7 +224,8 @@ def train_context(
     """Train the context network on all stages after the first; ``integers[stage][sample]``."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = ContextModel(samples[0].residual.shape[0], width)
+    latents, *grid = samples[0].residual.shape
+    model = ContextModel(latents, width, len(grid))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     bar = tqdm(range(steps), desc="context", disable=None)
@@ -229,7 +233,7 @@ def train_context(
         stage = int(rng.integers(1, len(integers)))
         size = samples[int(rng.integers(len(samples)))].residual.shape
         fitting = [i for i, s in enumerate(samples) if s.residual.shape == size]
-        chosen = rng.choice(fitting, min(len(fitting), max(1, 4096 // (size[1] * size[2]))))
+        chosen = rng.choice(fitting, min(len(fitting), max(1, 4096 // prod(size[1:]))))
         inputs, units, zero = [], [], []
         for i in chosen:
             before = integers[stage - 1][i]

@@ -121,7 +121,7 @@ def fit_tokens(samples: list[LatentSample], codebooks: Tensor) -> TokenTables:
     counts = np.zeros((stages, CLUSTERS, codes), np.float64)
     for sample in samples:
         first = sample.indices[0]
-        np.add.at(counts[0], (cluster[0][first[:, :-1]], first[:, 1:]), 1)
+        np.add.at(counts[0], (cluster[0][first[..., :-1]], first[..., 1:]), 1)
         for stage in range(1, stages):
             context = cluster[stage - 1][sample.indices[stage - 1]]
             np.add.at(counts[stage], (context, sample.indices[stage]), 1)
@@ -136,11 +136,11 @@ def fit_smooth(samples: list[LatentSample]) -> SmoothLatents:
     latents = len(samples[0].residual)
     products, squares, energy = (np.zeros((PASSES, latents)) for _ in range(3))
     for sample in samples:
-        _, height, width = sample.residual.shape
-        unit = np.maximum(np.square(sample.residual).mean(axis=(1, 2)), 1e-6)
-        for number, where in enumerate(passes(height, width)):
+        flat = sample.residual.reshape(latents, -1)
+        unit = np.maximum(np.square(flat).mean(axis=1), 1e-6)
+        for number, where in enumerate(passes(*sample.residual.shape[1:])):
             if number and where.rows.size:
-                target = sample.residual[:, where.rows, where.columns]
+                target = flat[:, where.flat]
                 mean = neighbour_mean(sample.residual, where)
                 products[number] += (target * mean).sum(axis=1) / unit
                 squares[number] += (mean * mean).sum(axis=1) / unit

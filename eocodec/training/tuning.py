@@ -23,10 +23,11 @@ from eocodec.integer_networks import (
     STREAM,
 )
 from eocodec.model import Model
-from eocodec.networks import RVQVAE, Synthesis, branch_layers, linear_map
+from eocodec.networks import RVQVAE, Conv, Synthesis, branch_layers, linear_map, per_channel
 from eocodec.refinement import stage_step
-from eocodec.rvq import TOKEN_WEIGHT, decode_refinement, encode_refinement
+from eocodec.rvq import TOKEN_WEIGHT, choose_tokens, decode_refinement, encode_refinement
 from eocodec.training.data import Sampler
+from eocodec.training.fields import FieldSampler
 from eocodec.training.quantisation import BranchUnits, weight_levels
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,30 +35,33 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DecodedCrop:
-    """Latents (L, h, w) of a crop as decoded after a stage of this step, and the coefficients that were coded."""
+    """Latents (L, …, h, w) of a crop as decoded after a stage of this step, and the coefficients that were coded."""
 
     latents: FloatArray
     step: float
     coefficients: FloatArray
 
 
-CROP_SIDE = 128
-"""Pixels a side of the crops that the synthesis is tuned on."""
 BATCH = 4
 
 
 @torch.no_grad()
 def decoded_crops(
-    model: Model, networks: RVQVAE, sampler: Sampler, number: int, seed: int
+    model: Model,
+    networks: RVQVAE,
+    sampler: Sampler | FieldSampler,
+    side: int,
+    number: int,
+    seed: int,
 ) -> list[DecodedCrop]:
-    """Draw crops and code them as the codec does, each up to a stage drawn at random."""
+    """Draw crops of so many pixels a side and code them as the codec does, each up to a stage drawn at random."""
     rng = np.random.default_rng(seed)
     crops = []
     for _ in tqdm(range(number), desc="decoded crops", disable=None):
-        coefficients = sampler.draw(1, CROP_SIDE, rng)
+        coefficients = sampler.draw(1, side, rng)
         latents = networks.analysis(torch.from_numpy(coefficients))
-        vectors = networks.token_encoder(latents)[0].movedim(0, -1).numpy()
-        indices = model.tokens.quantise(vectors, model.codebooks, TOKEN_WEIGHT)
+        vectors = networks.token_encoder(latents)[0].numpy()
+        indices = choose_tokens(model, vectors, TOKEN_WEIGHT)
         mean = model.mean(indices)
         stages = int(rng.integers(1, len(model.stages) + 1))
         bodies, _ = encode_refinement(model, latents[0].numpy() - mean, indices, stages)
@@ -75,15 +79,16 @@ def _integers(x: Tensor, unit: float, low: int, high: int) -> Tensor:
     return _round(x / unit).clamp(low, high) * unit
 
 
-def _conv(layer: nn.Conv2d, x: Tensor, limit: int) -> Tensor:
+def _conv(layer: Conv, x: Tensor, limit: int) -> Tensor:
     weight = layer.weight
-    peak = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-9)
-    unit = peak / weight_levels(weight.detach().numpy(), limit)
-    return F.conv2d(x, _round(weight / unit) * unit, layer.bias, padding=layer.padding)
+    peak = weight.detach().abs().flatten(1).amax(dim=1).clamp(min=1e-9)
+    unit = per_channel(peak / weight_levels(weight.detach().numpy(), limit), weight.ndim - 1)
+    convolve = F.conv2d if weight.ndim == 4 else F.conv3d
+    return convolve(x, _round(weight / unit) * unit, layer.bias, padding=layer.padding)
 
 
 def quantised_branch(branch: nn.Sequential, units: BranchUnits, x: Tensor) -> Tensor:
-    """Run the branch of the synthesis on latents [B, L, h, w] in steps, with the rounding of its integer form."""
+    """Run the branch of the synthesis on latents [B, L, …, h, w] in steps, with the rounding of its integer form."""
     enter, blocks, leave = branch_layers(branch)
     x = _integers(x, 1 / INPUT_LEVELS, -INPUT_LIMIT, INPUT_LIMIT)
     x = _integers(_conv(enter, x, INPUT_LIMIT), units.stream, 0, STREAM)
@@ -116,10 +121,10 @@ def tune_synthesis(
         chosen = [crops[i] for i in rng.choice(len(crops), min(BATCH, len(crops)), replace=False)]
         latents = torch.from_numpy(np.stack([c.latents for c in chosen]))
         target = torch.from_numpy(np.stack([c.coefficients for c in chosen]))
-        step = torch.tensor([c.step for c in chosen])[:, None, None, None]
+        step = torch.tensor([c.step for c in chosen]).reshape(-1, *[1] * (latents.ndim - 1))
         restored = quantised_branch(synthesis.branch, units, latents / step)
         decoded = linear_map(synthesis.basis, latents + step * restored)
-        errors = (decoded - target).square().mean((1, 2, 3))
+        errors = (decoded - target).square().flatten(1).mean(1)
         for crop, error in zip(chosen, errors.tolist(), strict=True):
             old = level[crop.step]
             level[crop.step] = error if old == 0 else old + 0.02 * (error - old)
