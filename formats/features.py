@@ -100,16 +100,25 @@ class FeaturePlan:
 
         Raises
         ------
+        InputError
+            Features of tokens are asked for, and no tile has any.
         EocodecError
             The array cannot be read, or the transform not be computed.
         """
+        any_valid = False
         for rows, columns in self.grid.blocks(self.source.planes):
             one_blas_thread.enter()  # the order of sums must not depend on the cores
             try:
                 block = self._block(rows, columns)
             finally:
                 one_blas_thread.leave()
+            any_valid |= bool(block.valid.any())
             yield block
+        if isinstance(self.transform, TokenTransform) and not any_valid:
+            raise InputError(
+                f"array {self.grid.header.name!r} has no tile with tokens: they are lossless, within a bound or "
+                f"constant; transform {self.transform.name!r} needs tiles of a quality"
+            )
 
     def _block(self, rows: slice, columns: slice) -> FeatureBlock:
         cell, stride = self.source.cell, self.grid.stride // self.source.cell

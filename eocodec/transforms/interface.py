@@ -29,12 +29,15 @@ class Transform(ABC):
         Side of a patch in pixels, unless the user asks for another.
     stride : int or None
         Pixels from one patch to the next; None: as many as the patch has.
+    model : str or None
+        Id of the weights that it uses, kept with the features; None where there are none of its own.
     """
 
     name: str
     description: str
     patch: int = 64
     stride: int | None = None
+    model: str | None = None
 
     @abstractmethod
     def names(self, bands: Sequence[str]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class SslFeatures(PixelTransform):
         self._features = SimclrFeatures(self.name)
         self.bands = self._features.bands
         self.patch = self._features.side
+        self.model = self._features.card.id[:16]
 
     def names(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Name the features: ssl_000, ssl_001 and so on."""
