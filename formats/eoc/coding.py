@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
-from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, ArrayHeader
+from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, RVQ3D, ArrayHeader
 from eocodec.tile import EncodeSettings
 
 
@@ -41,7 +41,8 @@ def with_coding(
         raise InputError(f"array {header.name!r}: {error}") from error
     exact = bounds is not None and set(bounds.absolute) == {0}
     card = None if exact else find_card(settings.model)
-    if card is None or header.grid.tile_shape(0)[0] > len(card.bands):
+    bands = header.grid.tile_shape(0)[0]
+    if card is None or (card.ndim == 2 and bands > len(card.bands)):
         header = replace(header, codec=PREDICTIVE, model=None, layers=None)
         # Without bounds, constant and predictive tiles are exact.
         return _with_promise(header, settings, exact=exact or bounds is None), settings
@@ -50,7 +51,8 @@ def with_coding(
         layers = card.default_layers
     if layers is not None and not 1 <= layers <= card.layers:
         raise InputError(f"layers {layers} is outside 1 to {card.layers} of model {card.name}")
-    header = replace(header, codec=RVQ2D, model=card.id[:16], layers=layers)
+    codec = RVQ2D if card.ndim == 2 else RVQ3D
+    header = replace(header, codec=codec, model=card.id[:16], layers=layers)
     return _with_promise(header, settings, exact=False), settings
 
 

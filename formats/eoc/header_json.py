@@ -20,6 +20,7 @@ from eocodec.formats.eoc.metadata import (
     MAX_DESCRIBED,
     PREDICTIVE,
     RVQ2D,
+    RVQ3D,
     ArrayHeader,
     Band,
     Extra,
@@ -27,7 +28,7 @@ from eocodec.formats.eoc.metadata import (
 )
 from eocodec.payload import DTYPES, MAX_LAYERS
 
-CODECS = (PREDICTIVE, RVQ2D)
+CODECS = (PREDICTIVE, RVQ2D, RVQ3D)
 # Features a container may list; this version defines none.
 KNOWN_FEATURES: frozenset[str] = frozenset()
 

@@ -18,6 +18,7 @@ Tags = Mapping[str, Mapping[str, str]]
 Extra = Mapping[str, Any]
 
 RVQ2D = "eocodec.rvq2d-dev"
+RVQ3D = "eocodec.rvq3d-dev"
 PREDICTIVE = "eocodec.predictive-dev"
 
 MAX_ARRAYS = 4096

@@ -11,6 +11,13 @@ import pytest
 import eocodec
 
 
+MODES = {
+    "eocodec.predictive-dev": (0, 1),
+    "eocodec.rvq2d-dev": (0, 1, 2),
+    "eocodec.rvq3d-dev": (0, 1, 2),
+}
+
+
 def preset_dictionary() -> bytes:
     """The block of section 2.2 of SPEC.md."""
     spec = (Path(__file__).parents[2] / "SPEC.md").read_text()
@@ -174,9 +181,7 @@ def check_payload_head(data, entry, array, box):
     assert crc32c(head[:-4]) == entry["crc"] == struct.unpack("<I", head[-4:])[0]
     cursor = Cursor(head)
     mode, _dtype = cursor.u8(), cursor.u8()
-    assert (
-        mode in {"eocodec.predictive-dev": (0, 1), "eocodec.rvq2d-dev": (0, 1, 2)}[array["codec"]]
-    )
+    assert mode in MODES[array["codec"]]
     shape = tuple(cursor.varint() for _ in range(3))
     assert shape == tuple(s.stop - s.start for s in box)
     cursor.take(5)
