@@ -26,15 +26,18 @@ class Role(IntEnum):
 
 
 _NAMES = {
-    Role.ROW: "y lat latitude row rows northing nav_lat rlat projection_y_coordinate",
-    Role.COLUMN: "x lon longitude col cols column columns easting nav_lon rlon projection_x_coordinate",
+    Role.ROW: "y lat latitude row rows northing nav_lat rlat projection_y_coordinate south_north",
+    Role.COLUMN: (
+        "x lon longitude col cols column columns easting nav_lon rlon projection_x_coordinate west_east"
+    ),
     Role.BAND: (
-        "band bands channel channels wavelength level levels lev plev pressure pressure_level "
-        "isobaricinhpa isobaric model_level hybrid height altitude depth z"
+        "band bands channel channels wavelength level levels lev ilev plev pressure pressure_level "
+        "isobaricinhpa isobaric model_level hybrid hybrid_level height altitude depth z bottom_top "
+        "heightaboveground depthbelowlandlayer generalverticallayer"
     ),
     Role.TILE: (
         "time t date datetime valid_time forecast_reference_time reference_time step lead_time "
-        "month season year number member realization ensemble sample batch"
+        "forecast_period month season year number member realization ensemble sample batch"
     ),
 }
 _ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
@@ -47,7 +50,8 @@ class ChunkAxes:
     roles: tuple[Role, ...]
 
     @property
-    def _order(self) -> list[int]:
+    def order(self) -> list[int]:
+        """Axes in the order of the folded ones: tiles, bands, rows, columns."""
         return sorted(range(len(self.roles)), key=lambda axis: self.roles[axis])
 
     def extents(self, shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -60,11 +64,11 @@ class ChunkAxes:
 
     def fold(self, chunk: Array) -> Array:
         """Return `chunk` as (tiles, bands, rows, columns)."""
-        return chunk.transpose(self._order).reshape(self.extents(chunk.shape))
+        return chunk.transpose(self.order).reshape(self.extents(chunk.shape))
 
     def unfold(self, tiles: Array, shape: Sequence[int]) -> Array:
         """Return (tiles, bands, rows, columns) as the chunk of `shape` that they were."""
-        order = self._order
+        order = self.order
         return tiles.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
     def grouped(self) -> ChunkAxes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
 from eocodec.formats.band_bounds import named_bounds
+from eocodec.formats.compress_options import CompressOptions, CompressReport
 from eocodec.formats.eoc import create
-from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
 from eocodec.formats.eoc.sink import Target as Destination
 from eocodec.formats.geotiff_layout import MASK, Layout, Part
 from eocodec.formats.quality import MAX_SAMPLED_TILES, Point, Target, choose_settings
@@ -27,74 +27,6 @@ from eocodec.tile import EncodeSettings, encode_tile
 _SAMPLE_SIZE = 256
 _FIXED_BYTES = 800
 _BYTES_A_TILE = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressOptions:
-    """How a raster is compressed.
-
-    Attributes
-    ----------
-    settings : EncodeSettings
-        Mode, model, quality and error bounds; `nodata` comes from the raster.
-    max_error : mapping of str to float or None
-        Largest absolute error of single bands, by name, description or 1-based number, besides
-        what `settings` bounds. Bands of a learned stack that are not named get its quality.
-    target : Target or None
-        An error or size to meet instead of the quality in `settings`.
-    ratio : float or None
-        A ratio of raw to compressed bytes to meet instead.
-    bands : sequence of str or None
-        Names of the bands in the file, where its band descriptions do not tell.
-    tile_size : int
-        Rows and columns of a tile.
-    threads : int or None
-        Encoding threads; None takes the cores of the process.
-    overwrite : bool
-        Replace an existing file.
-    """
-
-    settings: EncodeSettings = field(default_factory=EncodeSettings)
-    max_error: Mapping[str, float] | None = None
-    target: Target | None = None
-    ratio: float | None = None
-    bands: Sequence[str] | None = None
-    tile_size: int = DEFAULT_TILE_SIZE
-    threads: int | None = None
-    overwrite: bool = False
-
-    @property
-    def bounded(self) -> bool:
-        """Whether an error is bounded."""
-        given = self.settings
-        bounds = (given.max_error, given.max_relative_error, given.max_error_sqrt)
-        return any(bound is not None for bound in bounds) or bool(self.max_error)
-
-
-@dataclass(frozen=True)
-class CompressReport:
-    """What a compression came to.
-
-    Attributes
-    ----------
-    size : int
-        Bytes of the container.
-    raw_bytes : int
-        Size of the samples, uncompressed.
-    bands, pixels : int
-        Bands, and pixels of the 10 m grid (rows times columns).
-    samples : int
-        Samples of all bands, each on its own grid.
-    estimate : Point or None
-        What the search for a target found on its sample.
-    """
-
-    size: int
-    raw_bytes: int
-    bands: int
-    pixels: int
-    samples: int
-    estimate: Point | None = None
 
 
 def compress_geotiff(
@@ -157,7 +89,6 @@ def compress_geotiff(
         return CompressReport(
             size=writer.size,
             raw_bytes=samples * files[0].dtype.itemsize,
-            bands=sum(shape[0] for shape in coded),
             pixels=math.prod(coded[0][1:]),
             samples=samples,
             estimate=estimate,
@@ -190,6 +121,8 @@ def _settings(
     """Return quality and bounds for the whole raster, and what was found to meet a target."""
     target = options.target
     first = parts[0].header
+    if options.of_fields:
+        raise InputError(f"{options.of_fields} is for fields (netCDF, GRIB), not for rasters")
     if options.bounded:
         _check_bounded(parts, options)
     if not options.settings.lossless:

@@ -9,7 +9,7 @@ import xarray as xr
 
 if TYPE_CHECKING:
     from eocodec.formats.eoc.sink import Target
-    from eocodec.xarray.stored import Asked
+    from eocodec.xarray.bounds import Asked
 
 
 @xr.register_dataset_accessor("eoc")  # type: ignore[no-untyped-call]

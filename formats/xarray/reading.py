@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from eocodec.formats.eoc import ArrayHeader, Reader
 from eocodec.formats.eoc import open as open_container
 from eocodec.formats.eoc.window import parse_index
 from eocodec.xarray.georeference import GRID_MAPPING, grid_mapping, pixel_centres
-from eocodec.xarray.small import ROOM, parse_dataset
+from eocodec.xarray.small import ROOM, parse_attrs, parse_dataset
 
 
 def container_files(target: Any, storage_options: Mapping[str, Any] | None) -> FileManager[Reader]:
@@ -27,12 +27,34 @@ def container_files(target: Any, storage_options: Mapping[str, Any] | None) -> F
 
 
 class _LazyArray(BackendArray):
-    """An array of a container, decoded window by window. Picklable."""
+    """An array of a container, decoded window by window. Picklable.
+
+    Parameters
+    ----------
+    files : FileManager
+        Opens the container.
+    number : int
+        Number of the array.
+    header : ArrayHeader
+        Its header.
+    dims : tuple of str
+        Its axes as they are shown: in another order than in the header, or without one of extent 1.
+    layers : int or None
+        Layers to decode; None decodes all.
+    """
 
     def __init__(
-        self, files: FileManager[Reader], number: int, header: ArrayHeader, layers: int | None
+        self,
+        files: FileManager[Reader],
+        number: int,
+        header: ArrayHeader,
+        dims: tuple[str, ...],
+        layers: int | None,
     ):
-        self.shape, self.dtype = header.shape, header.dtype
+        self.dtype = header.dtype
+        self._stored = header.shape
+        self._axes = [dims.index(dim) if dim in dims else None for dim in header.dims]
+        self.shape = tuple(header.shape[header.dims.index(dim)] for dim in dims)
         self._files, self._number, self._layers = files, number, layers
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -41,7 +63,12 @@ class _LazyArray(BackendArray):
         )
 
     def _read(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
-        chosen = parse_index(key, self.shape)
+        stored = tuple(0 if axis is None else key[axis] for axis in self._axes)
+        kept = [axis for axis in self._axes if axis is not None and isinstance(key[axis], slice)]
+        return self._read_stored(stored).transpose(np.argsort(kept))
+
+    def _read_stored(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        chosen = parse_index(key, self._stored)
         rows, columns = chosen.rows, chosen.columns
         size = rows.stop - rows.start, columns.stop - columns.start
         planes = chosen.planes.reshape(-1)
@@ -55,11 +82,13 @@ class _LazyArray(BackendArray):
 def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
     """Return the arrays of a container as they are stored, with coordinates."""
     reader = files.acquire(needs_lock=False)
-    attrs, small = parse_dataset(_said(reader.arrays[0]).get("dataset", {}))
-    variables: dict[str, xr.Variable] = dict(small)
+    described = _said(reader.arrays[0]).get("dataset")
+    if described is not None:
+        return _described(files, reader.arrays, described, layers)
+    variables: dict[str, xr.Variable] = {}
     for number, header in enumerate(reader.arrays):
-        lazy = indexing.LazilyIndexedArray(_LazyArray(files, number, header, layers))
-        found = {**_coordinates(header), **small}
+        lazy = indexing.LazilyIndexedArray(_LazyArray(files, number, header, header.dims, layers))
+        found = _coordinates(header)
         names = _names(header, found, variables)
         dims = [names.get(dim, dim) for dim in header.dims]
         own = _attributes(header)
@@ -70,15 +99,79 @@ def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
             dims, lazy, own, {"preferred_chunks": chunks, "dtype": header.dtype}
         )
         for name, variable in found.items():
-            if name not in small:
-                renamed = [names.get(str(dim), str(dim)) for dim in variable.dims]
-                variables[names.get(name, name)] = xr.Variable(
-                    renamed, variable.values, variable.attrs
-                )
-    arrays = {header.name for header in reader.arrays}
-    coords = {key: value for key, value in variables.items() if key not in arrays | set(small)}
-    coords |= {key: value for key, value in small.items() if value.dims == (key,)}
-    data = {key: value for key, value in variables.items() if key not in coords}
+            renamed = [names.get(str(dim), str(dim)) for dim in variable.dims]
+            variables[names.get(name, name)] = xr.Variable(renamed, variable.values, variable.attrs)
+    data = {header.name: variables.pop(header.name) for header in reader.arrays}
+    return _dataset(data, variables, {})
+
+
+def source_format(header: ArrayHeader) -> str | None:
+    """Return the format of the file whose dataset a container holds, such as "NETCDF4" or "GRIB".
+
+    Parameters
+    ----------
+    header : ArrayHeader
+        Of its first array.
+    """
+    described = _said(header).get("dataset")
+    told = described.get("format") if isinstance(described, Mapping) else None
+    return told if isinstance(told, str) else None
+
+
+def _described(
+    files: FileManager[Reader],
+    headers: Sequence[ArrayHeader],
+    described: Any,
+    layers: int | None,
+) -> xr.Dataset:
+    """Return the dataset that was written as a container, with the very attributes it had."""
+    attrs, variables = parse_dataset(described)
+    for number, header in enumerate(headers):
+        said = _said(header)
+        dims = _shown_dims(header, said.get("dims"))
+        chunks = dict(zip(header.dims, _tile(header), strict=True))
+        encoding = said.get("encoding")
+        variables[header.name] = xr.Variable(
+            dims,
+            indexing.LazilyIndexedArray(_LazyArray(files, number, header, dims, layers)),
+            parse_attrs(said.get("attrs", {})),
+            {
+                **(encoding if isinstance(encoding, Mapping) else {}),
+                "preferred_chunks": {dim: chunks[dim] for dim in dims},
+                "dtype": header.dtype,
+            },
+        )
+    order = described.get("order", [])
+    first = [name for name in order if name in variables] if isinstance(order, list) else []
+    variables = {name: variables[name] for name in dict.fromkeys([*first, *variables])}
+    coords = {name: variable for name, variable in variables.items() if variable.dims == (name,)}
+    data = {name: variable for name, variable in variables.items() if name not in coords}
+    ds = _dataset(data, coords, attrs)
+    unlimited = described.get("unlimited", [])
+    if isinstance(unlimited, list) and unlimited:
+        ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.sizes}
+    return ds
+
+
+def _shown_dims(header: ArrayHeader, said: Any) -> tuple[str, ...]:
+    """Return the axes of a variable in their original order, without one that was added."""
+    if said is None:
+        return header.dims
+    sizes = dict(zip(header.dims, header.shape, strict=True))
+    if (
+        not isinstance(said, list)
+        or len(set(map(str, said))) != len(said)
+        or set(said) - set(sizes)
+    ):
+        raise FormatError(f"array {header.name!r}: {said!r} are no axes of {header.dims}")
+    if any(n != 1 for dim, n in sizes.items() if dim not in said):
+        raise FormatError(f"array {header.name!r}: {said!r} leave out axes of {header.dims}")
+    return tuple(said)
+
+
+def _dataset(
+    data: Mapping[str, xr.Variable], coords: Mapping[str, xr.Variable], attrs: Mapping[str, Any]
+) -> xr.Dataset:
     try:
         return xr.Dataset(data, coords, attrs)
     except ValueError as error:
@@ -126,16 +219,15 @@ def _names(
 
 
 def _attributes(header: ArrayHeader) -> dict[str, Any]:
-    said = _said(header).get("attrs")
-    attrs = dict(said) if isinstance(said, Mapping) else {}
+    attrs: dict[str, Any] = {}
     if header.nodata is not None:
         attrs["_FillValue"] = header.dtype.type(header.nodata)
     if header.crs is not None:
-        attrs.setdefault("grid_mapping", GRID_MAPPING)
+        attrs["grid_mapping"] = GRID_MAPPING
     for key, field in (("scale_factor", "scale"), ("add_offset", "offset"), ("units", "unit")):
         values = {getattr(band, field) for band in header.bands}
         if len(values) == 1 and None not in values:
-            attrs.setdefault(key, values.pop())
+            attrs[key] = values.pop()
     return attrs
 
 

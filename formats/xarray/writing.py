@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,54 @@ import xarray as xr
 from xarray import conventions
 
 from eocodec.errors import InputError
-from eocodec.formats.chunk_axes import Role, chunk_axes
+from eocodec.formats.chunk_axes import ChunkAxes
+from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.eoc import ArrayHeader, Band, Writer, array_header, create
-from eocodec.formats.eoc.metadata import MAX_DESCRIBED
+from eocodec.formats.eoc.metadata import DEFAULT_TILE_SIZE, MAX_DESCRIBED
 from eocodec.formats.eoc.sink import Target
 from eocodec.tile import EncodeSettings
+from eocodec.xarray.bounds import Asked, stored_options
 from eocodec.xarray.georeference import crs_of, transform_of
 from eocodec.xarray.small import ROOM, dump_attrs, dump_variable
-from eocodec.xarray.stored import Asked, codable, stored_options
+from eocodec.xarray.stored import Packing, blocks, codable, field_axes, field_tile, has_samples
 
-_IN_HEADER = ("_FillValue",)
+_MOST_IN_HEADER = 4096
+_LONG_ROW = 2**18
+_NUMBERS = "iuf"
+_ENCODING = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A dataset as it is stored: what CF would write to a file.
+
+    Attributes
+    ----------
+    variables : mapping of str to xr.Variable
+        CF-encoded variables by name.
+    attrs : mapping
+        Attributes of the dataset.
+    options : mapping of str to ChunkOptions
+        What is kept of the variables that a tile can hold, in the unit of their samples.
+    context : xr.Dataset
+        Where coordinates and grid mappings are looked up.
+    about : mapping
+        Anything else to keep, as JSON can hold it.
+    """
+
+    variables: Mapping[str, xr.Variable]
+    attrs: Mapping[Any, Any]
+    options: Mapping[str, ChunkOptions]
+    context: xr.Dataset
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Array:
-    """A variable that becomes an array: CF-encoded, axes apart first, then bands, rows, columns."""
+    """A stored variable that becomes an array: axes apart first, then bands, rows, columns."""
 
     variable: xr.Variable
-    apart: tuple[int, ...]
+    axes: ChunkAxes
     header: ArrayHeader
     settings: EncodeSettings
 
@@ -44,11 +75,60 @@ def write_dataset(
     asked: Asked,
 ) -> None:
     """Write a dataset as a container; see `EocAccessor.to_eoc`."""
-    arrays, about = _described(ds, tile_size, asked)
+    variables, attrs = conventions.encode_dataset_coordinates(ds)
+    stored, options = {}, {}
+    for key, variable in variables.items():
+        name = str(key)
+        stored[name] = conventions.encode_cf_variable(variable, name=name)
+        if has_samples(stored[name]):
+            own: Asked = {"lossless": True} if key in ds.coords else asked
+            axes = field_axes(variable, ds.variables)
+            packing = Packing.of(variable.encoding)
+            samples = partial(stored.__getitem__, name)
+            options[name] = stored_options(name, variable, own, packing, axes, samples)
+            if options[name].nodata is not None and stored[name].dtype.kind in _NUMBERS:
+                fill = stored[name].dtype.type(options[name].nodata)
+                stored[name].attrs.setdefault("_FillValue", fill)
+    write_stored(
+        StoredDataset(stored, attrs, options, ds),
+        target,
+        tile_size=tile_size,
+        threads=threads,
+        overwrite=overwrite,
+        storage_options=storage_options,
+    )
+
+
+def write_stored(
+    dataset: StoredDataset,
+    target: Target,
+    *,
+    tile_size: int = DEFAULT_TILE_SIZE,
+    threads: int | None = None,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> int:
+    """Write a dataset as it is stored; return the bytes of the container.
+
+    Variables of two and more axes become arrays, and so do long ones of a single axis; the others go to
+    the header.
+
+    Raises
+    ------
+    InputError
+        When a variable cannot be stored, or the target exists.
+    """
+    arrays, small = _divided(dataset, tile_size)
     first = arrays[0].header
-    room = {**first.extra[ROOM], "dataset": about}
+    about = {
+        "attrs": dump_attrs(dataset.attrs),
+        "variables": small,
+        "order": list(dataset.variables),
+        **dataset.about,
+    }
     headers = [array.header for array in arrays]
-    headers[0] = replace(first, extra={ROOM: room})
+    headers[0] = replace(first, extra={ROOM: {**first.extra[ROOM], "dataset": about}})
     with create(
         target,
         arrays=headers,
@@ -58,52 +138,79 @@ def write_dataset(
         storage_options=storage_options,
     ) as writer:
         for array in arrays:
-            _write(writer, array)
+            _write(writer, array, progress)
+    return writer.size
 
 
-def _described(ds: xr.Dataset, tile_size: int, asked: Asked) -> tuple[list[_Array], dict[str, Any]]:
-    """Return the arrays of a dataset, and what else the header says of it."""
-    variables, attrs = conventions.encode_dataset_coordinates(ds)
-    arrays, small = [], {}
-    for key, variable in variables.items():
-        name = str(key)
-        stored = conventions.encode_cf_variable(variable, name=name)
-        if codable(stored):
-            lossless: Asked = {"lossless": True}
-            own = lossless if key in ds.coords else asked
-            settings = stored_options(name, variable, own).settings
-            arrays.append(_array(ds, name, stored, settings, tile_size))
-        elif stored.ndim < 2:
-            small[name] = dump_variable(name, stored)
+def _divided(
+    dataset: StoredDataset, tile_size: int
+) -> tuple[list[_Array], dict[str, dict[str, Any]]]:
+    """Return the arrays of a dataset, coordinates last, and its other variables as JSON."""
+    large = {
+        name
+        for name, variable in dataset.variables.items()
+        if codable(variable)
+        or (variable.ndim == 1 and has_samples(variable) and variable.size > _MOST_IN_HEADER)
+    }
+    if not large:
+        rows = {
+            name: variable.size
+            for name, variable in dataset.variables.items()
+            if variable.ndim == 1 and has_samples(variable)
+        }
+        if not rows:
+            raise InputError("the dataset has no variable of one or more axes")
+        large = {max(rows, key=lambda name: rows[name])}
+    small = {
+        name: dump_variable(name, variable)
+        for name, variable in dataset.variables.items()
+        if name not in large
+    }
+    arrays = [
+        _array(dataset, name, variable, tile_size)
+        for name, variable in dataset.variables.items()
+        if name in large
+    ]
+    arrays.sort(key=lambda array: array.header.name in dataset.context.coords)
+    return arrays, small
+
+
+def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: int) -> _Array:
+    axes = field_axes(stored, dataset.context.variables)
+    extents = axes.extents(stored.shape)
+    dims = tuple(map(str, stored.dims))
+    ordered = tuple(dims[axis] for axis in axes.order)
+    shape = tuple(stored.shape[axis] for axis in axes.order)
+    tile = field_tile(extents, tile_size)
+    room = {"attrs": dump_attrs(stored.attrs)}
+    encoding = {key: stored.encoding[key] for key in _ENCODING if stored.encoding.get(key)}
+    if encoding:
+        room["encoding"] = encoding
+    if ordered != dims:
+        room["dims"] = list(dims)
+    if stored.ndim == 1:
+        ordered, shape, tile = (f"{name} row", *dims), (1, *shape), (1, 1, _LONG_ROW)
+        room["dims"] = list(dims)
+    settings = dataset.options[name].settings
+    if isinstance(settings.max_error, tuple):
+        if extents[0] * extents[1] > MAX_DESCRIBED:
+            known = [value for value in settings.max_error if value is not None]
+            settings = replace(settings, max_error=min(known))
         else:
-            raise InputError(f"variable {name!r} of {stored.dtype} cannot be stored: drop it")
-    if not arrays:
-        raise InputError("the dataset has no variable of two or more axes")
-    arrays.sort(key=lambda array: array.header.name in ds.coords)
-    return arrays, {"attrs": dump_attrs(attrs), "variables": small}
-
-
-def _array(
-    ds: xr.Dataset, name: str, stored: xr.Variable, settings: EncodeSettings, tile_size: int
-) -> _Array:
-    axes = chunk_axes(stored.ndim, tuple(map(str, stored.dims)))
-    bands = axes.extents(stored.shape)[Role.BAND]
-    order = sorted(range(stored.ndim), key=lambda axis: axes.roles[axis])
-    stored = stored.transpose(*(stored.dims[axis] for axis in order))
-    attrs = {key: value for key, value in stored.attrs.items() if key not in _IN_HEADER}
+            settings = replace(settings, max_error=settings.max_error * extents[0])
     header = array_header(
-        shape=stored.shape,
+        shape=shape,
         dtype=stored.dtype,
         name=name,
-        dims=tuple(map(str, stored.dims)),
-        tile_size=(bands, tile_size, tile_size),
-        bands=_bands(ds, stored),
+        dims=ordered,
+        tile_size=tile,
+        bands=_bands(dataset.context, stored) if ordered == dims else [],
         nodata=settings.nodata,
-        crs=crs_of(ds, stored),
-        transform=transform_of(ds, stored),
-        extra={ROOM: {"attrs": dump_attrs(attrs)}},
+        crs=crs_of(dataset.context, stored),
+        transform=transform_of(dataset.context, stored) if stored.ndim > 1 else None,
+        extra={ROOM: room},
     )
-    return _Array(stored, stored.shape[: axes.roles.count(Role.TILE)], header, settings)
+    return _Array(stored, axes, header, settings)
 
 
 def _bands(ds: xr.Dataset, stored: xr.Variable) -> list[Band]:
@@ -134,14 +241,14 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _write(writer: Writer, array: _Array) -> None:
+def _write(writer: Writer, array: _Array, progress: Callable[[int], object] | None) -> None:
     """Write an array, a row of tiles at a time."""
-    _, height, width = array.header.grid.shape
-    bands, tile_rows, _ = array.header.tile_size
-    for number, at in enumerate(np.ndindex(array.apart)):
+    _, bands, height, width = array.axes.extents(array.variable.shape)
+    tile_rows = min(array.header.tile_size[1], height)
+    for number, rows, part in blocks(array.variable, array.axes, tile_rows):
         planes = slice(number * bands, (number + 1) * bands)
-        for top in range(0, height, tile_rows):
-            rows = slice(top, min(top + tile_rows, height))
-            pixels = array.variable[(*at, ..., rows, slice(None))].values
-            box = (planes, rows, slice(0, width))
-            writer.write(box, pixels.reshape(bands, -1, width), array.header.name)
+        pixels = array.axes.fold(np.asarray(part.values))[0]
+        pixels = pixels.astype(array.header.dtype, copy=False)
+        writer.write((planes, rows, slice(0, width)), pixels, array.header.name)
+        if progress is not None:
+            progress(pixels.size)

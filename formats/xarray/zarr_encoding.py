@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 import xarray as xr
+from xarray import conventions
 
 from eocodec.errors import InputError
 from eocodec.formats.chunk_axes import chunk_axes
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
 from eocodec.numcodecs import Eocodec
-from eocodec.xarray.stored import Asked, codable, stored_dtype, stored_options, tile_shape
+from eocodec.xarray.bounds import Asked, stored_options
+from eocodec.xarray.stored import Packing, codable, stored_dtype, tile_shape
 from eocodec.zarr import TileSerializer
 
 _KEPT = (
@@ -48,10 +50,13 @@ def encoding(
         Rows and columns of a tile.
     **options
         `quality`, `max_error`, `max_relative_error`, `max_error_sqrt`, `lossless`, `model` and `nodata`
-        (by default the variable's `_FillValue`), see `eocodec.numcodecs.Eocodec`; each one value, or a
-        mapping of variable name to value. Bounds are in the unit of the variables of `ds`, also where
+        (by default the variable's `_FillValue`), see `eocodec.numcodecs.Eocodec`; `max_range_error`, a share
+        of the variable's range; `keep_real_information`, a share of its bitwise real information (Klöwer et
+        al. 2021, doi:10.1038/s43588-021-00156-2): the bits kept become a relative bound. Each is one value,
+        or a mapping of variable name to value. Bounds are in the unit of the variables of `ds`, also where
         those are stored packed by `scale_factor`: there they hold for the packed samples, beside half a
-        step of the packing. Without quality or bounds, variables are coded without loss.
+        step of the packing, and what is bounded below a step is kept exactly. Without quality or bounds,
+        variables are coded without loss.
 
     Raises
     ------
@@ -70,8 +75,15 @@ def encoding(
 def _encoding_of(
     name: str, variable: xr.Variable, zarr_format: int, tile_size: int, asked: Asked
 ) -> dict[str, Any]:
-    configuration = stored_options(name, variable, asked).to_json()
     dims = tuple(map(str, variable.dims))
+    configuration = stored_options(
+        name,
+        variable,
+        asked,
+        Packing.of(variable.encoding),
+        chunk_axes(variable.ndim, dims),
+        lambda: conventions.encode_cf_variable(variable, name=name),
+    ).to_json()
     if chunk_axes(variable.ndim, dims) != chunk_axes(variable.ndim):
         configuration["dims"] = dims
     codec: dict[str, Any] = (

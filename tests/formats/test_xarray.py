@@ -128,11 +128,14 @@ def test_options_that_cannot_be_are_refused(options, message, scene):
         eocodec.xarray.encoding(scene, **options)
 
 
-def test_relative_bounds_of_packed_values_with_an_offset_are_refused(fields):
-    packed = fields[["q"]].copy()
-    packed["q"].encoding = {"dtype": "int16", "scale_factor": 1e-4, "add_offset": 5.0}
-    with pytest.raises(InputError, match="add_offset"):
-        eocodec.xarray.encoding(packed, max_relative_error=0.1)
+def test_relative_bounds_of_packed_values_with_an_offset_become_one_a_level(fields):
+    packed = fields[["q"]].copy() + np.array([5.0, 7.0, 4.15]).reshape(3, 1, 1)
+    packing = {"dtype": "int16", "scale_factor": 1e-4, "add_offset": 5.0, "_FillValue": -1}
+    packed["q"].encoding = packing
+    encoding = eocodec.xarray.encoding(packed, max_relative_error=1e-3)
+    least = np.floor(1e-3 * packed.q.min(["time", "latitude", "longitude"]).values / 1e-4)
+    assert encoding["q"]["serializer"] == TileSerializer(max_error=tuple(least), nodata=-1)
+    assert least.tolist() == [50, 70, 41]
 
 
 def test_a_dataset_survives_a_container(scene, tmp_path):
@@ -269,7 +272,7 @@ def test_any_index_is_as_numpys(index, scene, tmp_path):
 
 def test_what_cannot_be_stored_is_refused(scene, tmp_path):
     with pytest.raises(InputError, match="no variable"):
-        scene[["band"]].eoc.to_eoc(tmp_path / "s.eoc")
+        xr.Dataset({"number": 3}).eoc.to_eoc(tmp_path / "s.eoc")
     with pytest.raises(InputError, match=r"'waves'.*drop it"):
         scene.assign(waves=scene.dn.astype("c8")).eoc.to_eoc(tmp_path / "s.eoc")
     assert not list(tmp_path.iterdir())
