@@ -6,7 +6,7 @@ SECONDS ?= 60
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint format bench fuzz clean
+.PHONY: setup demo test lint format bench downstream fuzz clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,11 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(SCENES) --split $(SPLIT) --out bench-out $(BENCH)
 
+# FOLDER holds BigEarthNet or EuroSAT.
+downstream: $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m bench.downstream $(FOLDER) --out downstream-out $(BENCH)
+
 # Coverage-guided fuzzing, SECONDS for each target; what it finds goes to fuzz-out. atheris has wheels for Python 3.11 to 3.13.
 fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet atheris
@@ -47,4 +52,4 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz chunk --seconds $(SECONDS)
 
 clean:
-	rm -rf .venv build dist demo-out bench-out fuzz-out
+	rm -rf .venv build dist demo-out bench-out downstream-out fuzz-out

@@ -15,6 +15,7 @@ from eocodec.training.ssl.metrics import multilabel_metrics
 
 TOP_1 = "top-1 accuracy"
 SHARES = (0.001, 0.01, 0.1, 1.0)
+_ABOUT = 1.5
 MEASURES = (
     "recall",
     "subset accuracy",
@@ -57,11 +58,15 @@ Method = Callable[[Indices, int], Logits]
 def label_counts(patches: LabelledPatches) -> list[int]:
     """Return how many labelled patches the shares 0.1, 1, 10 and 100 % of the train split are.
 
-    Shares of fewer patches than there are classes in it do not exist; for them stands one patch a class.
+    Shares of fewer patches than there are classes in it do not exist; one patch a class stands for them, where no
+    other share is about as small.
     """
     train = patches.labels[patches.splits["train"]]
     least = int(train.any(axis=0).sum())
-    return sorted({max(least, round(share * len(train))) for share in SHARES})
+    counts = sorted({round(share * len(train)) for share in SHARES})
+    existing = [count for count in counts if count >= least]
+    missing = len(existing) < len(counts) and existing[0] > _ABOUT * least
+    return [least, *existing] if missing else existing
 
 
 def draw_order(patches: LabelledPatches, seed: int) -> Indices:

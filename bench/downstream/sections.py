@@ -26,7 +26,7 @@ from bench.downstream.effect import (
 )
 from bench.downstream.features import Extractor, all_features
 from bench.downstream.frozen import Answers, CodedSplit, FrozenModel, code_split
-from bench.downstream.label_shares import Method, ProbeMethod, run_label_shares
+from bench.downstream.label_shares import Method, ProbeMethod, draw_order, run_label_shares
 from bench.downstream.patches import Indices, LabelledPatches, Labels
 from bench.downstream.probe import Logits
 from bench.downstream.scratch import Classifier, ScratchConfig, train_classifier
@@ -90,7 +90,7 @@ class Study:
 
     def models(self) -> list[FrozenModel]:
         """Return classifiers trained on all of the train split."""
-        train = self.patches.splits["train"]
+        train = draw_order(self.patches, 0)
         network = self.network(train, 0)
         found = [FrozenModel(SCRATCH, network.features, network.classify)]
         for name in self.frozen:

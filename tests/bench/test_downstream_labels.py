@@ -54,10 +54,16 @@ def patches(stack):
 
 def test_counts_are_the_shares_that_exist(patches):
     assert label_counts(patches) == [2, 20]
-    many = LabelledPatches(
-        "many", ("a", "b"), (), np.ones((5000, 2), bool), {"train": np.arange(5000)}, read=None
-    )
-    assert label_counts(many) == [5, 50, 500, 5000]
+
+    def counts_of(number):
+        train = {"train": np.arange(number)}
+        return label_counts(
+            LabelledPatches("many", tuple("abcd"), (), np.ones((number, 4), bool), train, read=None)
+        )
+
+    assert counts_of(5000) == [5, 50, 500, 5000]
+    assert counts_of(500) == [5, 50, 500]
+    assert counts_of(166) == [4, 17, 166]
 
 
 def test_every_class_comes_first_and_draws_are_nested(patches):
