@@ -26,7 +26,7 @@ MEAN_PARTS = 16
 """Means are stored in units of the scale of their level divided by this."""
 MAX_EXPONENT = 160
 """Scales are 2**-160 to 2**160, more than binary32 spans."""
-MAX_MEAN = 2**30
+MAX_MEAN = 2**20
 """Largest mean in its units."""
 MAX_ROOTS = 3
 """Square roots taken of a skewed field at most."""

@@ -1,8 +1,8 @@
 """The decoder's networks as ONNX graphs: the same integers in any runtime.
 
-Four graphs, batched: ``mean`` and ``scale`` take token indices [N, stages, h, w] (int64, an index one past the
-codebook adding nothing), ``context`` the integers and relative log-scales [N, L, h, w] (float32), ``synthesis``
-latents [N, L, h, w] (float32) and the quantiser's step (float32; 0 for tokens alone). What they compute is that of
+Four graphs, batched: ``mean`` and ``scale`` take token indices [N, stages, …, h, w] (int64, an index one past the
+codebook adding nothing), ``context`` the integers and relative log-scales [N, L, …, h, w] (float32), ``synthesis``
+latents [N, L, …, h, w] (float32) and the quantiser's step (float32; 0 for tokens alone). What they compute is that of
 :mod:`eocodec.integer_networks`; everything else of a decoder is in SPEC.md. A runtime must not rewrite the graphs
 with other roundings: ONNX Runtime folds multiplications into convolutions unless its optimisations are off
 (``graph_optimization_level = ORT_DISABLE_ALL``).
@@ -33,6 +33,7 @@ from eocodec.integer_networks import (
     ContextNetwork,
     IntegerConv,
     TokenNetwork,
+    per_channel,
 )
 from eocodec.model import Model
 
@@ -41,9 +42,13 @@ IR_VERSION = 9
 
 
 class _Graph:
-    """Collects nodes and constants; every method returns the name of its result."""
+    """Collects nodes and constants; every method returns the name of its result.
 
-    def __init__(self) -> None:
+    Grids have two axes, or three with blocks of levels.
+    """
+
+    def __init__(self, ndim: int) -> None:
+        self._axes = ["d", "h", "w"][-ndim:]
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
@@ -67,13 +72,43 @@ class _Graph:
         """Apply an integer convolution."""
         reach = layer.weight.shape[2] // 2
         weight, bias = self.constant(layer.weight), self.constant(layer.bias)
-        total = self.add("Conv", x, weight, bias, pads=[reach] * 4)
-        scaled = self.add("Mul", total, self.constant(layer.multiplier[:, None, None]))
+        total = self.add("Conv", x, weight, bias, pads=[reach] * 2 * len(self._axes))
+        multiplier = per_channel(layer.multiplier, 1 + len(self._axes))
+        scaled = self.add("Mul", total, self.constant(multiplier))
         return self.clip(self.add("Round", scaled), layer.low, layer.high)
+
+    def channels_last(self, x: str) -> str:
+        """[N, C, …] -> [N, …, C]."""
+        return self.add("Transpose", x, perm=[0, *range(2, 2 + len(self._axes)), 1])
+
+    def channels_first(self, x: str) -> str:
+        """[N, …, C] -> [N, C, …]."""
+        return self.add(
+            "Transpose", x, perm=[0, 1 + len(self._axes), *range(1, 1 + len(self._axes))]
+        )
+
+    def pixel_shuffle(self, x: str) -> str:
+        """[N, 4 C, …, h, w] -> [N, C, …, 2h, 2w]."""
+        if len(self._axes) == 2:
+            return self.add("DepthToSpace", x, blocksize=2, mode="CRD")
+        planes = self.add("Transpose", x, perm=[0, 2, 1, 3, 4])
+        outer = self.add("Shape", planes, start=0, end=2)
+        inner = self.add("Shape", planes, start=2, end=5)
+        every = self.add("Concat", self.constant([-1], np.int64), inner, axis=0)
+        flat = self.add("Reshape", planes, every)
+        shuffled = self.add("DepthToSpace", flat, blocksize=2, mode="CRD")
+        inner = self.add("Shape", shuffled, start=1, end=4)
+        apart = self.add("Reshape", shuffled, self.add("Concat", outer, inner, axis=0))
+        return self.add("Transpose", apart, perm=[0, 2, 1, 3, 4])
+
+    def grid(self, name: str, channels: int, dtype: int = TensorProto.FLOAT) -> Any:
+        """Declare an input."""
+        return helper.make_tensor_value_info(name, dtype, ["N", channels, *self._axes])
 
     def save(self, path: Path, inputs: list[Any], output: str, dtype: int) -> Path:
         """Write the graph."""
-        result = helper.make_tensor_value_info(output, dtype, ["N", "C", "H", "W"])
+        axes = [axis.upper() for axis in self._axes]
+        result = helper.make_tensor_value_info(output, dtype, ["N", "C", *axes])
         graph = helper.make_graph(self._nodes, path.stem, inputs, [result], self._constants)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
@@ -83,27 +118,23 @@ class _Graph:
         return path
 
 
-def _grid(name: str, channels: int, dtype: int = TensorProto.FLOAT) -> Any:
-    return helper.make_tensor_value_info(name, dtype, ["N", channels, "h", "w"])
-
-
 def _token_graph(network: TokenNetwork, path: Path) -> Path:
-    graph = _Graph()
+    graph = _Graph(network.spatial.weight.ndim - 2)
     total = ""
     for stage, table in enumerate(network.embedding):
         number = graph.constant(stage, np.int64)
         index = graph.add("Gather", "indices", number, axis=1)
         part = graph.add("Gather", graph.constant(table), index)
         total = graph.add("Add", total, part) if total else part
-    x = graph.clip(graph.add("Transpose", total, perm=[0, 3, 1, 2]), 0, 255)
+    x = graph.clip(graph.channels_first(total), 0, 255)
     x = graph.conv(graph.conv(x, network.spatial), network.expand)
-    x = graph.conv(graph.add("DepthToSpace", x, blocksize=2, mode="CRD"), network.project)
-    inputs = [_grid("indices", len(network.embedding), TensorProto.INT64)]
+    x = graph.conv(graph.pixel_shuffle(x), network.project)
+    inputs = [graph.grid("indices", len(network.embedding), TensorProto.INT64)]
     return graph.save(path, inputs, x, TensorProto.FLOAT)
 
 
 def _context_graph(network: ContextNetwork, path: Path) -> Path:
-    graph = _Graph()
+    graph = _Graph(network.spatial.weight.ndim - 2)
     latents = len(network.leave.weight)
     magnitude = graph.clip(graph.add("Abs", "integers"), 0, network.magnitude_limit)
     clipped = graph.clip("log_scale", -network.scale_limit, network.scale_limit)
@@ -111,12 +142,12 @@ def _context_graph(network: ContextNetwork, path: Path) -> Path:
     for layer in (network.enter, network.spatial, network.leave):
         x = graph.conv(x, layer)
     out = graph.add("Add", clipped, x)
-    inputs = [_grid("integers", latents), _grid("log_scale", latents)]
+    inputs = [graph.grid("integers", latents), graph.grid("log_scale", latents)]
     return graph.save(path, inputs, out, TensorProto.FLOAT)
 
 
 def _synthesis_graph(model: Model, path: Path) -> Path:
-    graph = _Graph()
+    graph = _Graph(model.config.ndim)
     network = model.restoring
     one = graph.constant(1.0)
     coarse = graph.add("Greater", "step", graph.constant(0.0))
@@ -134,13 +165,13 @@ def _synthesis_graph(model: Model, path: Path) -> Path:
     fixed = graph.add("Mul", wide, graph.constant(2.0**LATENT_BITS, np.float64))
     limit = 2.0**LATENT_LIMIT_BITS
     fixed = graph.clip(graph.add("Round", fixed), -limit, limit, np.float64)
-    rows = graph.add("Transpose", fixed, perm=[0, 2, 3, 1])
+    rows = graph.channels_last(fixed)
     total = graph.add("MatMul", rows, graph.constant(model.linear.weight.T, np.float64))
     down = 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
     total = graph.add("Round", graph.add("Mul", total, graph.constant(down, np.float64)))
-    out = graph.add("Transpose", total, perm=[0, 3, 1, 2])
+    out = graph.channels_first(total)
     step = helper.make_tensor_value_info("step", TensorProto.FLOAT, [])
-    inputs = [_grid("latents", model.config.latents), step]
+    inputs = [graph.grid("latents", model.config.latents), step]
     return graph.save(path, inputs, out, TensorProto.DOUBLE)
 
 

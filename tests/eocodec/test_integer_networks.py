@@ -15,30 +15,33 @@ from eocodec.integer_networks import (
     STREAM,
     IntegerConv,
     LinearMap,
+    per_channel,
     pixel_shuffle2,
 )
 from eocodec.model import load_model
 from eocodec.training.quantisation import quantise_conv
 
 
-def random_conv(kernel: int, seed: int = 0) -> IntegerConv:
+def random_conv(kernel: int, ndim: int = 2, seed: int = 0) -> IntegerConv:
     rng = np.random.default_rng(seed)
-    weight = rng.integers(-127, 128, (8, 12, kernel, kernel)).astype(np.int8)
+    weight = rng.integers(-127, 128, (8, 12, *[kernel] * ndim)).astype(np.int8)
     bias = rng.integers(-5000, 5000, 8).astype(np.int32)
     return IntegerConv(weight, bias, rng.uniform(1e-4, 1e-2, 8).astype(np.float32), 0, 255)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_integer_convolution_equals_exact_arithmetic(kernel: int) -> None:
-    layer = random_conv(kernel)
-    x = np.random.default_rng(1).integers(0, 256, (12, 9, 7))
-    exact = F.conv2d(
+@pytest.mark.parametrize("grid", [(9, 7), (5, 9, 7), (1, 4, 300), (2, 90, 70)])
+def test_integer_convolution_equals_exact_arithmetic(kernel: int, grid: tuple[int, ...]) -> None:
+    layer = random_conv(kernel, len(grid))
+    x = np.random.default_rng(1).integers(0, 256, (12, *grid))
+    convolve = F.conv2d if len(grid) == 2 else F.conv3d
+    exact = convolve(
         torch.as_tensor(x, dtype=torch.float64)[None],
         torch.as_tensor(layer.weight, dtype=torch.float64),
         torch.as_tensor(layer.bias, dtype=torch.float64),
         padding=kernel // 2,
     )[0].numpy()
-    scaled = exact.astype(np.float32) * layer.multiplier[:, None, None]
+    scaled = exact.astype(np.float32) * per_channel(layer.multiplier, exact.ndim)
     assert np.array_equal(layer(x.astype(np.float32)), np.clip(np.rint(scaled), 0, 255))
 
 
@@ -70,6 +73,12 @@ def test_pixel_shuffle_is_torchs() -> None:
     assert np.array_equal(
         pixel_shuffle2(x), F.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy()
     )
+
+
+def test_pixel_shuffle_keeps_blocks_of_levels() -> None:
+    x = np.arange(8 * 3 * 2 * 5, dtype=np.float32).reshape(8, 3, 2, 5)
+    planes = [pixel_shuffle2(x[:, plane]) for plane in range(3)]
+    assert np.array_equal(pixel_shuffle2(x), np.stack(planes, axis=1))
 
 
 def test_shipped_networks_stay_in_the_exact_range() -> None:
