@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eocodec.cli.compare_fields import are_fields, compare_as_fields
 from eocodec.cli.output import bounds_text, refuse_existing
 from eocodec.cli.progress import progress_bar
 
@@ -45,11 +46,17 @@ def command(
     as_json: bool,
     overwrite: bool,
 ) -> None:
-    """Compare two rasters, GeoTIFF or .eoc: errors of B against A, and both side by side.
+    """Compare two rasters (GeoTIFF or .eoc) or files of fields (netCDF, GRIB or .eoc).
 
-    Only samples that are valid in A count. Where B is an .eoc file that promises error bounds, they
-    are checked; the exit code is 1 when a sample is beyond them.
+    Shows the errors of B against A, and of rasters a picture of both side by side. Only samples that
+    are valid in A count. Where B is an .eoc file that promises error bounds, they are checked; the
+    exit code is 1 when a sample is beyond them.
     """
+    if are_fields(reference) or are_fields(decoded):
+        if png is not None or label is not None:
+            raise click.UsageError("--png and --array are for rasters")
+        compare_as_fields(reference, decoded, layers, as_json)
+        return
     from eocodec.formats.comparison import compare_rasters, open_raster
     from eocodec.formats.picture import save_png
 

@@ -13,11 +13,18 @@ from eocodec.cli.progress import progress_bar
 if TYPE_CHECKING:
     from eocodec.formats.eoc_raster import EocRaster
 
+_OF_FIELDS = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
+
 
 @click.command("decompress")
 @click.argument("source", metavar="FILE.eoc")
 @click.argument("target", required=False, metavar="[OUTPUT]")
-@click.option("-o", "--output", help="GeoTIFF to write; by default FILE.tif.")
+@click.option(
+    "-o",
+    "--output",
+    help="GeoTIFF, netCDF (.nc) or Zarr (.zarr) to write; by default FILE.tif, or FILE.nc where the "
+    "original was netCDF or GRIB.",
+)
 @click.option(
     "--layers", type=click.IntRange(min=1), help="Layers to decode, of those the file has."
 )
@@ -35,17 +42,30 @@ def command(
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    """Decompress an .eoc file (or - for standard input, or a URL) into a GeoTIFF.
+    """Decompress an .eoc file (or - for standard input, or a URL) into a GeoTIFF, netCDF or Zarr.
 
-    A file with rasters on several grids gives one GeoTIFF each, named NAME.LABEL.tif.
+    A file with rasters on several grids gives one GeoTIFF each, named NAME.LABEL.tif. netCDF is of
+    the original's version (netCDF-4 of GRIB), with all its variables and attributes.
     """
     import eocodec
+    from eocodec.formats.dataset_room import source_format
     from eocodec.formats.geotiff import rasters_of
 
     if target is not None and output is not None:
         raise click.UsageError(f"two outputs are named: {target} and -o {output}")
-    path = _output(source, target or output)
-    with eocodec.open(readable(source)) as reader:
+    output = target or output
+    data = readable(source)
+    if not isinstance(data, str):
+        data = data.read()
+    with eocodec.open(data) as reader:
+        told = source_format(reader.arrays[0])
+        path = _output(source, output, ".nc" if told else ".tif")
+        if path.suffix.lower() in _OF_FIELDS:
+            if native:
+                raise click.UsageError("--native is for rasters")
+            refuse_existing(path, overwrite)
+            _write_fields(data, path, told, layers, overwrite)
+            return
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
         native_rasters = [
             raster for raster in rasters if any(band.native_factor == 2 for band in raster.bands)
@@ -79,16 +99,29 @@ def _write(
     click.echo(f"{shown}: {bands} bands of {height} x {width} {raster.dtype}")
 
 
-def _output(source: str, output: str | None) -> Path:
+def _write_fields(
+    data: str | bytes, path: Path, told: str | None, layers: int | None, overwrite: bool
+) -> None:
+    from eocodec.formats.fields import open_decoded, write_fields
+
+    with open_decoded(data, layers=layers) as ds:
+        total = sum(variable.size for variable in ds.variables.values())
+        with progress_bar(total, "decompress", "sample") as progress:
+            write_fields(ds, path, format=told, overwrite=overwrite, progress=progress)
+        shown = ", ".join(f"{n} {dim}" for dim, n in ds.sizes.items())
+        click.echo(f"{path}: {len(ds.variables)} variables; {shown}")
+
+
+def _output(source: str, output: str | None, suffix: str) -> Path:
     if output == STDOUT:
-        raise click.UsageError("a GeoTIFF cannot be written to standard output; name a file")
+        raise click.UsageError("a raster cannot be written to standard output; name a file")
     if output is not None:
         return Path(output)
     if source == STDOUT:
         raise click.UsageError("name the file to write with -o when reading standard input")
     if "://" in source:
-        return Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(".tif")
-    return Path(source).with_suffix(".tif")
+        return Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(suffix)
+    return Path(source).with_suffix(suffix)
 
 
 def _outputs(raster: EocRaster, path: Path, native: bool) -> tuple[Path, ...]:

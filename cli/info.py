@@ -16,9 +16,14 @@ from eocodec.cli.output import bounds_text, human_size, readable
 def command(source: str, as_json: bool) -> None:
     """Show what an .eoc file (- for standard input) holds; of the tiles only their index is read."""
     import eocodec
+    from eocodec.formats.dataset_room import small_variables, source_format, unit_text
 
     with eocodec.open(readable(source)) as reader:
         info = reader.info()
+        told, small = source_format(reader.arrays[0]), small_variables(reader.arrays[0])
+        units = [unit_text(header) for header in reader.arrays]
+    if told is not None:
+        info |= {"source_format": told, "variables": small}
     if as_json:
         click.echo(json.dumps(info, indent=2, allow_nan=False, default=str))
         return
@@ -26,17 +31,20 @@ def command(source: str, as_json: bool) -> None:
         f"{source}: .eoc {info['version']}, {human_size(info['bytes'])}, "
         f"{human_size(info['overhead_bytes'])} of them header and index"
     )
-    for array in info["arrays"]:
-        click.echo("\n".join(_lines(array)))
+    if told is not None:
+        click.echo(f"fields of {told}; beside the arrays: {', '.join(small) or 'no variables'}")
+    for array, unit in zip(info["arrays"], units, strict=True):
+        click.echo("\n".join(_lines(array, unit)))
 
 
-def _lines(array: dict[str, Any]) -> list[str]:
+def _lines(array: dict[str, Any], unit: str) -> list[str]:
     shape = " x ".join(
         f"{size} {dim}" for size, dim in zip(array["shape"], array["dims"], strict=True)
     )
     rows = {
         "samples": f"{shape}, {array['dtype']}",
-        "bands": ", ".join(array["bands"]),
+        "unit": unit,
+        "bands": ", ".join(_band_names(array)),
         "crs": _shortened(array["crs"]),
         "transform": array["transform"] and ", ".join(f"{v:.10g}" for v in array["transform"]),
         "nodata": array["nodata"],
@@ -58,13 +66,24 @@ def _bounds(array: dict[str, Any]) -> str:
     absolute, others = array["max_error"], (array["max_relative_error"], array["max_error_sqrt"])
     if not isinstance(absolute, (list, tuple)):
         return bounds_text(absolute, *others)
-    names = array["bands"]
+    names = _band_names(array)
+    if not names:
+        least, most = min(filter(None, absolute), default=0), max(filter(None, absolute), default=0)
+        each = f"{least:g} to {most:g}, by level"
+        return " and ".join(filter(None, [each, bounds_text(None, *others)]))
     each = [
         f"{name} {bounds_text(bound, None, None)}"
         for name, bound in zip(names, absolute, strict=True)
         if bound is not None
     ]
     return " and ".join(filter(None, [", ".join(each), bounds_text(None, *others)]))
+
+
+def _band_names(array: dict[str, Any]) -> list[str]:
+    """Return the names of bands; none where they are mere numbers of the levels of fields."""
+    names: list[str] = array["bands"]
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    return [] if names == numbers and array["dims"][:-2] != ["band"] else names
 
 
 def _shortened(text: str | None) -> str | None:

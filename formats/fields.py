@@ -18,6 +18,7 @@ from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.compress_options import CompressOptions, CompressReport
 from eocodec.formats.eoc.sink import Target as Destination
 from eocodec.xarray.bounds import REAL_INFORMATION, Asked, stored_options
+from eocodec.xarray.reading import container_files, raw_dataset
 from eocodec.xarray.stored import Packing, field_axes, has_samples, special_values
 from eocodec.xarray.writing import StoredDataset, write_stored
 
@@ -53,6 +54,24 @@ def open_fields(path: str | os.PathLike[str]) -> Iterator[tuple[xr.Dataset, str]
     else:
         with open_netcdf(path) as (ds, data_model):
             yield ds, data_model
+
+
+@contextmanager
+def open_decoded(source: str | bytes, *, layers: int | None = None) -> Iterator[xr.Dataset]:
+    """Open a container (path, URL or bytes) as an undecoded dataset, read in parts.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it cannot be read.
+    FormatError, UnsupportedError
+        It is no container, damaged, cut, or needs a newer release.
+    """
+    files = container_files(source, None)
+    try:
+        yield raw_dataset(files, layers)
+    finally:
+        files.close()
 
 
 def compress_fields(

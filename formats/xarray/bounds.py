@@ -171,9 +171,9 @@ def survey_field(
             samples = samples.view(f"u{samples.dtype.itemsize}")
         valid = np.isfinite(samples) if samples.dtype.kind == "f" else np.ones(samples.shape, bool)
         for place, value in enumerate(special):
-            missing = part_equals(samples, value)
-            others |= place > 0 and bool(missing.any())
-            valid &= ~missing
+            absent = missing(samples, value)
+            others |= place > 0 and bool(absent.any())
+            valid &= ~absent
         if not valid.any():
             continue
         low = min(low, float(samples.min(where=valid, initial=samples[valid][0])))
@@ -192,8 +192,8 @@ def survey_field(
     return Survey(low, high, smallest, others, bits)
 
 
-def part_equals(samples: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
-    """Return where samples are `value`, which their dtype may round."""
+def missing(samples: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
+    """Return where samples are the special value `value`, which their dtype may round."""
     if samples.dtype.kind == "f":
         with np.errstate(over="ignore"):
             value = float(samples.dtype.type(value))

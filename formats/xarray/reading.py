@@ -12,11 +12,12 @@ from xarray.backends import BackendArray, CachingFileManager, FileManager
 from xarray.core import indexing
 
 from eocodec.errors import FormatError
+from eocodec.formats.dataset_room import said
 from eocodec.formats.eoc import ArrayHeader, Reader
 from eocodec.formats.eoc import open as open_container
 from eocodec.formats.eoc.window import parse_index
 from eocodec.xarray.georeference import GRID_MAPPING, grid_mapping, pixel_centres
-from eocodec.xarray.small import ROOM, parse_attrs, parse_dataset
+from eocodec.xarray.small import parse_attrs, parse_dataset
 
 
 def container_files(target: Any, storage_options: Mapping[str, Any] | None) -> FileManager[Reader]:
@@ -82,7 +83,7 @@ class _LazyArray(BackendArray):
 def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
     """Return the arrays of a container as they are stored, with coordinates."""
     reader = files.acquire(needs_lock=False)
-    described = _said(reader.arrays[0]).get("dataset")
+    described = said(reader.arrays[0]).get("dataset")
     if described is not None:
         return _described(files, reader.arrays, described, layers)
     variables: dict[str, xr.Variable] = {}
@@ -105,19 +106,6 @@ def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
     return _dataset(data, variables, {})
 
 
-def source_format(header: ArrayHeader) -> str | None:
-    """Return the format of the file whose dataset a container holds, such as "NETCDF4" or "GRIB".
-
-    Parameters
-    ----------
-    header : ArrayHeader
-        Of its first array.
-    """
-    described = _said(header).get("dataset")
-    told = described.get("format") if isinstance(described, Mapping) else None
-    return told if isinstance(told, str) else None
-
-
 def _described(
     files: FileManager[Reader],
     headers: Sequence[ArrayHeader],
@@ -127,14 +115,14 @@ def _described(
     """Return the dataset that was written as a container, with the very attributes it had."""
     attrs, variables = parse_dataset(described)
     for number, header in enumerate(headers):
-        said = _said(header)
-        dims = _shown_dims(header, said.get("dims"))
+        room = said(header)
+        dims = _shown_dims(header, room.get("dims"))
         chunks = dict(zip(header.dims, _tile(header), strict=True))
-        encoding = said.get("encoding")
+        encoding = room.get("encoding")
         variables[header.name] = xr.Variable(
             dims,
             indexing.LazilyIndexedArray(_LazyArray(files, number, header, dims, layers)),
-            parse_attrs(said.get("attrs", {})),
+            parse_attrs(room.get("attrs", {})),
             {
                 **(encoding if isinstance(encoding, Mapping) else {}),
                 "preferred_chunks": {dim: chunks[dim] for dim in dims},
@@ -153,20 +141,20 @@ def _described(
     return ds
 
 
-def _shown_dims(header: ArrayHeader, said: Any) -> tuple[str, ...]:
+def _shown_dims(header: ArrayHeader, told: Any) -> tuple[str, ...]:
     """Return the axes of a variable in their original order, without one that was added."""
-    if said is None:
+    if told is None:
         return header.dims
     sizes = dict(zip(header.dims, header.shape, strict=True))
     if (
-        not isinstance(said, list)
-        or len(set(map(str, said))) != len(said)
-        or set(said) - set(sizes)
+        not isinstance(told, list)
+        or len(set(map(str, told))) != len(told)
+        or set(told) - set(sizes)
     ):
-        raise FormatError(f"array {header.name!r}: {said!r} are no axes of {header.dims}")
-    if any(n != 1 for dim, n in sizes.items() if dim not in said):
-        raise FormatError(f"array {header.name!r}: {said!r} leave out axes of {header.dims}")
-    return tuple(said)
+        raise FormatError(f"array {header.name!r}: {told!r} are no axes of {header.dims}")
+    if any(n != 1 for dim, n in sizes.items() if dim not in told):
+        raise FormatError(f"array {header.name!r}: {told!r} leave out axes of {header.dims}")
+    return tuple(told)
 
 
 def _dataset(
@@ -176,12 +164,6 @@ def _dataset(
         return xr.Dataset(data, coords, attrs)
     except ValueError as error:
         raise FormatError(f"the header describes a malformed dataset: {error}") from error
-
-
-def _said(header: ArrayHeader) -> Mapping[str, Any]:
-    """Return what these modules keep in a header; anybody may have written it."""
-    said = header.extra.get(ROOM)
-    return said if isinstance(said, Mapping) else {}
 
 
 def _coordinates(header: ArrayHeader) -> dict[str, xr.Variable]:

@@ -12,9 +12,6 @@ import xarray as xr
 
 from eocodec.errors import FormatError, InputError
 
-ROOM = "xarray"
-"""Name under which what these modules need is kept in `ArrayHeader.extra`."""
-
 _KINDS = "biufSU"
 _NUMBERS = "biuf"
 

@@ -14,13 +14,14 @@ from xarray import conventions
 from eocodec.errors import InputError
 from eocodec.formats.chunk_axes import ChunkAxes
 from eocodec.formats.chunk_options import ChunkOptions
+from eocodec.formats.dataset_room import ROOM
 from eocodec.formats.eoc import ArrayHeader, Band, Writer, array_header, create
 from eocodec.formats.eoc.metadata import DEFAULT_TILE_SIZE, MAX_DESCRIBED
 from eocodec.formats.eoc.sink import Target
 from eocodec.tile import EncodeSettings
 from eocodec.xarray.bounds import Asked, stored_options
 from eocodec.xarray.georeference import crs_of, transform_of
-from eocodec.xarray.small import ROOM, dump_attrs, dump_variable
+from eocodec.xarray.small import dump_attrs, dump_variable
 from eocodec.xarray.stored import Packing, blocks, codable, field_axes, field_tile, has_samples
 
 _MOST_IN_HEADER = 4096
