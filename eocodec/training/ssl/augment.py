@@ -1,7 +1,7 @@
 """Random views of images for contrastive training, batched in torch (EO4EU D3.4, section 2.2.4).
 
-Flips and rotations by right angles, colour jitter of many bands, Gaussian blur, noise. No crop: it could cut
-away what a multi-label image is labelled for.
+Flips and rotations by right angles, colour jitter of many bands, Gaussian blur, noise, a shift. No crop to another
+size: it could cut away what a multi-label image is labelled for.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class AugmentationConfig:
     noise : float
         Largest standard deviation of white noise, in DN.
     blur_probability, noise_probability : float
+    shift : int
+        Largest distance of the two views along rows and columns, in pixels.
     """
 
     brightness: float = 0.2
@@ -38,6 +40,7 @@ class AugmentationConfig:
     blur_probability: float = 0.5
     noise: float = 0.0
     noise_probability: float = 0.5
+    shift: int = 0
 
 
 def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
@@ -45,7 +48,7 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
 
     Parameters
     ----------
-    images : float32 Tensor [B, C, S, S]
+    images : float32 Tensor [B, C, S + ``shift``, S + ``shift``]
         In DN; left as it is.
     config : AugmentationConfig
     generator : torch.Generator
@@ -55,7 +58,7 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
     -------
     float32 Tensor [B, C, S, S]
     """
-    views = turn(images, generator)
+    views = turn(displace(images, config.shift, generator), generator)
     views = jitter(views, config, generator)
     blurred = _drawn(len(views), config.blur_probability, generator)
     if config.blur > 0 and len(blurred):
@@ -68,6 +71,17 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
         noise = torch.randn(shape, generator=generator, device=generator.device)
         views[noisy] += noise * deviations[:, None, None, None]
     return views
+
+
+def displace(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+    """Cut images [B, C, S + ``shift``, S + ``shift``] to [B, C, S, S], each at random."""
+    side = images.shape[-1] - shift
+    drawn = torch.randint(shift + 1, (len(images), 2), generator=generator, device=generator.device)
+    cuts = [
+        image[:, top : top + side, left : left + side]
+        for image, (top, left) in zip(images, drawn.tolist(), strict=True)
+    ]
+    return torch.stack(cuts)
 
 
 def turn(images: Tensor, generator: torch.Generator) -> Tensor:

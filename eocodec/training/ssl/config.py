@@ -38,7 +38,7 @@ class LarsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchesConfig:
-    """``accumulate`` batches of ``size`` windows of ``side`` pixels make a step."""
+    """``accumulate`` batches of ``size`` windows make a step; views have a side of ``side`` pixels."""
 
     size: int = 128
     accumulate: int = 8

@@ -96,7 +96,7 @@ class SimclrTrainer:
         self.config = config
         self.folder = folder
         self.device = find_device(device)
-        seed, side = config.optimiser.seed, config.batches.side
+        seed, side = config.optimiser.seed, config.batches.side + config.augmentation.shift
         self.windows = Windows(load_scenes(data, "train"), side, seed)
         self.validation = Windows(load_scenes(data, "val"), side, seed)
         self.labelled = [load_labelled(data, split) for split in ("train", "val")]
@@ -245,7 +245,7 @@ class SimclrTrainer:
             f"{self.config.name}, {self.step} steps, "
             f"{self.seconds / 3600:.2f} h on {self.device.type}"
         )
-        model, side = self.model, self.config.batches.side
+        model, side = self.model, self.windows.side
         return export_features(model.network, model.mean, model.deviation, side, folder, training)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from eocodec.errors import InputError
 from eocodec.training.config import read_table
 from eocodec.training.data import Scene
-from eocodec.training.ssl.augment import AugmentationConfig, augment, blur, jitter, turn
+from eocodec.training.ssl.augment import AugmentationConfig, augment, blur, displace, jitter, turn
 from eocodec.training.ssl.bank import label_distance, neighbour_labels
 from eocodec.training.ssl.config import LarsConfig, simclr_config
 from eocodec.training.ssl.lars import LARS
@@ -92,6 +92,16 @@ def test_learning_rate_falls_once_to_zero() -> None:
     assert rates[50] == pytest.approx(1.0)
     assert rates[100] == pytest.approx(0)
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_views_are_shifted_windows_of_the_image() -> None:
+    image = torch.arange(10 * 36.0).reshape(1, 10, 6, 6)
+    views = displace(image.repeat(100, 1, 1, 1), 2, generator())
+    assert views.shape == (100, 10, 4, 4)
+    corners = {(int(view[0, 0, 0]) // 6, int(view[0, 0, 0]) % 6) for view in views}
+    assert corners == {(top, left) for top in range(3) for left in range(3)}
+    assert all(torch.equal(v[3, -1], v[3, 0] + 18) for v in views)
+    assert torch.equal(displace(image, 0, generator()), image)
 
 
 def test_turns_are_the_eight_symmetries_of_the_square() -> None:

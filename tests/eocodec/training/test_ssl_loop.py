@@ -29,8 +29,8 @@ TINY = SimclrConfig(
     name="tiny",
     optimiser=LarsConfig(steps=6, warmup=2, validate_every=2, learning_rate=1.0),
     network=ResNetConfig(depth=18, width=4),
-    batches=BatchesConfig(size=4, accumulate=2, side=32),
-    augmentation=AugmentationConfig(noise=20.0),
+    batches=BatchesConfig(size=4, accumulate=2, side=24),
+    augmentation=AugmentationConfig(noise=20.0, shift=8),
 )
 
 
