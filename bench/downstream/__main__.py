@@ -36,6 +36,7 @@ _QUICK = {"seeds": 1, "coded": 24, "steps": 4}
     help="Folder of the lists of splits and of patches to leave out; FOLDER by default.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--network-seeds", type=click.IntRange(min=1), help="Fewer for the network.")
 @click.option(
     "--patches", type=click.IntRange(min=2), help="Code at most so many of the test split."
 )
@@ -48,6 +49,7 @@ def main(
     classes: str,
     lists: Path | None,
     seeds: int,
+    network_seeds: int | None,
     patches: int | None,
     names: tuple[str, ...],
     *,
@@ -56,7 +58,7 @@ def main(
     """Report on the labelled patches of FOLDER, in the layout of BigEarthNet or EuroSAT."""
     config = ScratchConfig()
     if quick:
-        seeds, patches = _QUICK["seeds"], _QUICK["coded"]
+        seeds, network_seeds, patches = _QUICK["seeds"], None, _QUICK["coded"]
         config = ScratchConfig(epochs=0, least_steps=_QUICK["steps"])
     try:
         found = open_folder(folder, layout, lists, classes=int(classes))
@@ -64,7 +66,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         study = Study(found, extractors, frozen, config, out)
         with tqdm(desc="labels", unit="classifier", disable=None) as bar:
-            sections = [label_section(study, range(seeds), bar.update)]
+            sections = [label_section(study, seeds, network_seeds or seeds, bar.update)]
         with tqdm(desc="compression", unit="patch", disable=None) as bar:
             sections += effect_sections(study, patches, bar.update)
     except EocodecError as error:

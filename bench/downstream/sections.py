@@ -99,10 +99,13 @@ class Study:
         return found
 
 
-def label_section(study: Study, seeds: Sequence[int], progress: Callable[[], object]) -> Section:
-    """Train with few and with all labels."""
-    methods: dict[str, Method] = {**study.probes, SCRATCH: study.network_logits}
-    scores = run_label_shares(study.patches, methods, seeds, progress)
+def label_section(
+    study: Study, seeds: int, network_seeds: int, progress: Callable[[], object]
+) -> Section:
+    """Train with few and with all labels: probes with as many seeds as the first, networks as the second."""
+    scores = run_label_shares(study.patches, study.probes, range(seeds), progress)
+    network: dict[str, Method] = {SCRATCH: study.network_logits}
+    scores += run_label_shares(study.patches, network, range(network_seeds), progress)
     write_scores(scores, study.out / "label-shares.csv")
     measures = list(scores[0].measures)
     bars, lines = study.out / "label-shares-bars.png", study.out / "label-shares-lines.png"

@@ -30,16 +30,15 @@ def label_table(scores: Sequence[Score], train: int) -> Table:
     for found in scores:
         groups.setdefault((found.count, found.method), []).append(found)
     rows = [
-        [f"{method}, {count} ({100 * count / train:.3g} %)"]
+        [f"{method}, {count} ({100 * count / train:.3g} %)", str(len(group))]
         + [_moments([entry.measures[name] for entry in group]) for name in measures]
         for (count, method), group in sorted(groups.items(), key=lambda item: item[0][0])
     ]
-    seeds = len({found.seed for found in scores})
     return Table(
         "Classifiers by labelled patches, on the test split",
-        ["method, labels (share of train)", *measures],
+        ["method, labels (share of train)", "runs", *measures],
         rows,
-        f"Mean and standard deviation over {seeds} draws of the labelled patches (and starts of the network). Macro "
+        "Mean and standard deviation over draws of the labelled patches (and starts of the network). Macro "
         "averages over labels; a label is set from a probability of one half on, so that timid models miss many.",
     )
 
@@ -157,6 +156,8 @@ def _entropy(answers: Answers, labels: Labels) -> float:
 
 
 def _moments(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
     return f"{np.mean(values):.3f} ± {deviation(values):.3f}"
 
 

@@ -1,5 +1,6 @@
 """Few labels: draws, linear probes, the network from scratch, and the whole report."""
 
+import json
 import re
 
 import numpy as np
@@ -141,18 +142,37 @@ def test_network_learns_and_is_the_same_again(patches, tmp_path):
     assert len(list((tmp_path / "one").iterdir())) == 2
 
 
-def test_one_command_reports_on_a_folder(tmp_path, stack):
+def write_tiff(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    transform = rasterio.Affine(10, 0, 0, 0, -10, 0)
+    shape = dict(zip(("count", "height", "width"), pixels.shape, strict=True))
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="uint16", transform=transform, **shape
+    ) as out:
+        out.write(pixels)
+
+
+def write_eurosat(folder, kind, name, stack):
+    pixels = np.zeros((13, 64, 64), np.uint16)
+    pixels[[FILE_BANDS.index(band) for band in MODEL_BANDS]] = stack
+    write_tiff(folder / kind / f"{kind}_{name}.tif", pixels)
+
+
+def write_bigearthnet(folder, kind, name, stack):
+    patch = folder / f"{kind}_{name}"
+    for band, plane in zip(MODEL_BANDS, stack, strict=True):
+        step = 1 if band in ("B02", "B03", "B04", "B08") else 2
+        write_tiff(patch / f"{patch.name}_{band}.tif", plane[None, ::step, ::step])
+    labels = ["Pastures", "Water bodies"] if kind == "River" else ["Mixed forest"]
+    (patch / f"{patch.name}_labels_metadata.json").write_text(json.dumps({"labels": labels}))
+
+
+@pytest.mark.parametrize("write", [write_eurosat, write_bigearthnet])
+def test_one_command_reports_on_a_folder(tmp_path, stack, write):
     for number in range(5):
         for kind, divisor in (("Forest", 1), ("River", 3)):
-            pixels = np.zeros((13, 64, 64), np.uint16)
             turned = np.roll(stack, 7 * number, axis=1) // divisor
-            pixels[[FILE_BANDS.index(name) for name in MODEL_BANDS]] = turned
-            path = tmp_path / "set" / kind / f"{kind}_{number}.tif"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            transform = rasterio.Affine(10, 0, 0, 0, -10, 0)
-            shape = {"count": 13, "height": 64, "width": 64, "dtype": "uint16"}
-            with rasterio.open(path, "w", driver="GTiff", transform=transform, **shape) as out:
-                out.write(pixels)
+            write(tmp_path / "set", kind, str(number), turned)
     out = tmp_path / "out"
     arguments = [str(tmp_path / "set"), "--out", str(out), "--quick", "--transform", "indices"]
     result = CliRunner().invoke(main, arguments)
@@ -164,7 +184,11 @@ def test_one_command_reports_on_a_folder(tmp_path, stack):
         assert text in html
     rows = (out / "label-shares.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 3
-    bad = CliRunner().invoke(main, [str(out), "--out", str(tmp_path / "none")])
-    assert bad.exit_code == 1
-    assert bad.output.startswith("Error: ")
-    assert "neither BigEarthNet" in bad.output
+
+
+def test_folders_without_patches_give_one_line(tmp_path):
+    result = CliRunner().invoke(main, [str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "neither BigEarthNet" in result.output
+    assert not (tmp_path / "out").exists()
