@@ -40,6 +40,9 @@ class ChunkOptions:
     dims : sequence of str or None
         A name an axis of the chunks, see `chunk_axes`; None takes the last two as rows and columns,
         the one before as bands.
+    chunk_shape : sequence of int or None
+        Shape of a chunk, in stores whose tiles are cut at the far edges of the array, as those of `.eoc`
+        are: decoders fill them up to it with zeros. None: every chunk is whole.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class ChunkOptions:
     lossless: bool = False
     nodata: float | str | None = None
     dims: Sequence[str | None] | None = None
+    chunk_shape: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.max_error, Sequence):
@@ -65,6 +69,8 @@ class ChunkOptions:
             if isinstance(self.dims, str):
                 raise InputError(f"dims are several names, not {self.dims!r}")
             object.__setattr__(self, "dims", tuple(self.dims))
+        if self.chunk_shape is not None:
+            object.__setattr__(self, "chunk_shape", _extents(self.chunk_shape))
         object.__setattr__(self, "nodata", _number(self.nodata))
         asked = [name for name in _LOSSY if getattr(self, name) is not None]
         if self.lossless and asked:
@@ -89,7 +95,7 @@ class ChunkOptions:
         said = {
             name: value for name, value in given.items() if value is not None and value is not False
         }
-        for name in ("max_error", "dims"):
+        for name in ("max_error", "dims", "chunk_shape"):
             if isinstance(said.get(name), tuple):
                 said[name] = list(said[name])
         if "nodata" in said and not math.isfinite(said["nodata"]):
@@ -116,6 +122,13 @@ class ChunkOptions:
 
 
 _LOSSY = ("quality", "max_error", "max_relative_error", "max_error_sqrt")
+
+
+def _extents(given: Sequence[int]) -> tuple[int, ...]:
+    whole = not isinstance(given, str) and all(n == int(n) and n >= 1 for n in given)
+    if not whole or not given:
+        raise InputError(f"chunk_shape is one whole number an axis, not {given!r}")
+    return tuple(int(n) for n in given)
 
 
 def _number(value: float | str | None) -> float | None:

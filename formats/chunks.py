@@ -114,27 +114,45 @@ def _ranges(view: memoryview, size: int | None) -> list[tuple[int, int]]:
     return list(zip([start, *ends[:-1].tolist()], ends.tolist(), strict=True))
 
 
-def decode_tiles(buffer: Buffer) -> Array:
-    """Return the tiles of a chunk, (tiles, bands, rows, columns), whatever their number and size.
+def decode_tiles(buffer: Buffer, extents: Shape | None = None) -> Array:
+    """Return the tiles of a chunk, (tiles, bands, rows, columns).
+
+    Parameters
+    ----------
+    buffer : bytes-like
+        The chunk.
+    extents : tuple of int, optional
+        The shape to return, where tiles may be cut: zeros fill them up. By default the tiles tell it.
 
     Raises
     ------
     FormatError, UnsupportedError, ModelError
-        When the bytes cannot be decoded.
+        When the bytes cannot be decoded, or do not fit `extents`.
     """
     view = memoryview(buffer).cast("B")
-    ranges = tile_ranges(view, len(view))
+    ranges = tile_ranges(view, len(view), None if extents is None else extents[0])
     head = parse_head(view[slice(*ranges[0])])
-    shape = (len(ranges), *head.shape)
+    shape = (len(ranges), *head.shape) if extents is None else extents
     if math.prod(shape) > MAX_CHUNK_SAMPLES:
         raise LimitError(f"a chunk of {shape} samples is above {MAX_CHUNK_SAMPLES}")
-    out = np.empty(shape, head.dtype.newbyteorder("="))
-    place_tiles(((i, view[slice(*span)]) for i, span in enumerate(ranges)), out)
+    out = np.zeros(shape, head.dtype.newbyteorder("="))
+    payloads = ((i, view[slice(*span)]) for i, span in enumerate(ranges))
+    place_tiles(payloads, out, cut=extents is not None)
     return out
 
 
-def place_tiles(payloads: Iterable[tuple[int, Buffer]], out: Array) -> None:
+def place_tiles(payloads: Iterable[tuple[int, Buffer]], out: Array, *, cut: bool = False) -> None:
     """Decode payloads into their places of `out`, (tiles, bands, rows, columns).
+
+    Parameters
+    ----------
+    payloads : iterable of (int, bytes-like)
+        Number and payload of each tile.
+    out : ndarray
+        Where to put them.
+    cut : bool
+        Whether tiles may have fewer bands, rows or columns, as at the far edges of an array; they
+        are the first ones, and the rest of `out` is left as it is.
 
     Raises
     ------
@@ -143,9 +161,12 @@ def place_tiles(payloads: Iterable[tuple[int, Buffer]], out: Array) -> None:
     """
     for number, payload in payloads:
         head = parse_head(payload)
-        if head.shape != out.shape[1:] or head.dtype != out.dtype.newbyteorder("<"):
+        bands, rows, columns = head.shape
+        place = out[number, :bands, :rows, :columns]
+        fits = place.shape == head.shape and (cut or place.shape == out.shape[1:])
+        if not fits or head.dtype != out.dtype.newbyteorder("<"):
             raise FormatError(
                 f"the chunk holds a tile of {head.shape} {head.dtype.name} samples, "
                 f"not {out.shape[1:]} {out.dtype.name}"
             )
-        out[number] = decode_tile(payload)
+        place[...] = decode_tile(payload)

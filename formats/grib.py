@@ -31,6 +31,7 @@ def open_grib(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
     """
     try:
         import cfgrib
+        import eccodes
     except (ImportError, RuntimeError) as error:
         raise InputError(
             f"{path}: reading GRIB needs cfgrib: pip install eocodec[fields]"
@@ -44,7 +45,7 @@ def open_grib(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
             )
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
-    except (OSError, EOFError, KeyError, ValueError) as error:
+    except (eccodes.CodesInternalError, OSError, EOFError, KeyError, ValueError) as error:
         raise InputError(f"{path} is no GRIB file that cfgrib reads: {error}") from error
     ds = merged(parts)
     shown = sum(

@@ -73,13 +73,15 @@ class BitPairs:
         """Return the mantissa bits that hold `share` of the real information, None if there is none.
 
         Samples that were packed, or come from a coarser dtype, have information in their last bits that
-        is none of the field. Where the information of the mantissa bits has nearly vanished and rises
+        is none of the field. Where the information of the mantissa has nearly vanished and rises
         again, it is left out, as xbitinfo does by the gradient of the cumulated information.
         """
         found = self.information()
         first = self._limits.bits - self.mantissa
         faint = found < _FAINT * found.max()
-        for bit in range(first, self._limits.bits - 1):
+        # Leading bits that never change have no information either.
+        start = first + int(np.argmin(faint[first:]))
+        for bit in range(start, self._limits.bits - 1):
             if faint[bit] and found[bit + 1] >= found[bit]:
                 found[bit + 1 :] = 0
                 break

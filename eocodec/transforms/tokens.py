@@ -56,10 +56,12 @@ class TokenFeatures(TokenTransform):
         None for tiles without tokens and for those of atmospheric fields, whose tokens stand for levels.
         """
         head = parse_head(payload)
-        learned = len(head.layer_sizes) - head.guaranteed
-        if head.mode != RVQ or learned < 1:
+        if head.mode != RVQ:
             return None
-        tokens = decode_tokens(layer_bodies(payload, head, min(self.layers, learned)), head.shape)
+        learned = len(head.layer_sizes) - head.guaranteed
+        held = sum(end <= len(payload) for end in head.layer_ends)
+        bodies = layer_bodies(payload, head, max(1, min(self.layers, learned, held)))
+        tokens = decode_tokens(bodies, head.shape)
         if tokens.model.config.ndim != 2:
             return None
         return _planes(tokens), _valid_shares(head)

@@ -23,9 +23,7 @@ def is_url(path: str) -> bool:
     return not path.startswith("file://") and ("://" in path or "::" in path)
 
 
-def filesystem(
-    url: str, storage_options: Mapping[str, Any], what: str = "read"
-) -> tuple[Any, str]:
+def filesystem(url: str, storage_options: Mapping[str, Any], what: str = "read") -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path on it, to do `what`.
 
     Raises

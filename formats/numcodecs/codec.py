@@ -37,6 +37,9 @@ class Eocodec(Codec):  # type: ignore[misc]
     dims : sequence of str, optional
         Names of the axes of a chunk, which tell bands, rows and columns (see `chunk_axes`). By default
         the last two are rows and columns and the one before bands; those before give a tile each.
+    chunk_shape : sequence of int, optional
+        Shape of a chunk, in stores whose tiles are cut at the far edges of the array, as those of `.eoc`
+        are: `decode` fills them up to it with zeros.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Eocodec(Codec):  # type: ignore[misc]
         lossless: bool = False,
         nodata: float | str | None = None,
         dims: Sequence[str | None] | None = None,
+        chunk_shape: Sequence[int] | None = None,
     ):
         self._options = ChunkOptions(
             model=model,
@@ -68,8 +72,11 @@ class Eocodec(Codec):  # type: ignore[misc]
             lossless=lossless,
             nodata=nodata,
             dims=dims,
+            chunk_shape=chunk_shape,
         )
-        if dims is not None:
+        if chunk_shape is not None:
+            self._options.axes(len(chunk_shape))
+        elif dims is not None:
             # A payload does not tell the chunk's shape, so the axes must unfold without it.
             self._options.axes(len(dims)).grouped()
 
@@ -101,7 +108,9 @@ class Eocodec(Codec):  # type: ignore[misc]
         return encode_tiles(self._options.axes(chunk.ndim).fold(chunk), self._options.settings)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return the samples of a chunk in C order, as (tiles, bands, rows, columns) in the order of its axes.
+        """Return the samples of a chunk in C order.
+
+        Without `chunk_shape` they come as (tiles, bands, rows, columns), in the order of the axes.
 
         Parameters
         ----------
@@ -117,12 +126,15 @@ class Eocodec(Codec):  # type: ignore[misc]
         """
         if out is not None:
             ensure_contiguous_ndarray(out)  # raises TypeError for objects
+        dims, shape = self._options.dims, self._options.chunk_shape
+        if shape is not None:
+            whole = self._options.axes(len(shape))
+            tiles = whole.unfold(decode_tiles(ensure_bytes(buf), whole.extents(shape)), shape)
+            return ndarray_copy(np.ascontiguousarray(tiles), out)
         tiles = decode_tiles(ensure_bytes(buf))
-        dims = self._options.dims
         if dims is not None and len(dims) > 1:
             axes = self._options.axes(len(dims)).grouped()
-            shape = [tiles.shape[role] for role in axes.roles]
-            tiles = axes.unfold(tiles, shape)
+            tiles = axes.unfold(tiles, [tiles.shape[role] for role in axes.roles])
         return ndarray_copy(np.ascontiguousarray(tiles), out)
 
     def get_config(self) -> dict[str, Any]:

@@ -79,8 +79,10 @@ def stored_options(
     if options.lossless and (of_range, kept) != (None, None):
         raise InputError("lossless and another bound exclude each other")
     special = special_values(variable)
-    if options.nodata is None and special:
-        options = replace(options, nodata=special[0])
+    if options.nodata is None:
+        options = replace(options, nodata=special[0] if special else None)
+    elif options.nodata not in special:
+        special.insert(0, float(options.nodata))
     if (of_range, kept) == (None, None) and not any(
         getattr(options, key) is not None for key in _BOUNDS
     ):

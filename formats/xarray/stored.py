@@ -12,11 +12,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from eocodec.formats.chunk_axes import ChunkAxes, Role, chunk_axes
-from eocodec.payload import DTYPES, MAX_TILE_SAMPLES
+from eocodec.payload import DTYPES
 
 Array = npt.NDArray[Any]
 
 _FEW_SAMPLES = 2**17
+_MOST_SAMPLES = 2**24
 _BLOCK_SAMPLES = 2**22
 _FILL_KEYS = ("_FillValue", "missing_value")
 _AXES = {
@@ -110,8 +111,8 @@ def field_tile(extents: tuple[int, int, int, int], tile_size: int) -> tuple[int,
         Rows and columns of a tile, at most.
     """
     times, levels, height, width = extents
-    levels_at_once = min(levels, MAX_TILE_SAMPLES // min(16, tile_size) ** 2)
-    most = MAX_TILE_SAMPLES // levels_at_once
+    levels_at_once = min(levels, _MOST_SAMPLES // min(16, tile_size) ** 2)
+    most = _MOST_SAMPLES // levels_at_once
     rows, columns = min(tile_size, height), min(tile_size, width)
     if rows * columns > most:
         side = max(16, math.isqrt(most) // 16 * 16)

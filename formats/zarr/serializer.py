@@ -51,7 +51,7 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
 
     Parameters
     ----------
-    model, quality, max_error, max_relative_error, max_error_sqrt, lossless, nodata, dims
+    model, quality, max_error, max_relative_error, max_error_sqrt, lossless, nodata, dims, chunk_shape
         As `eocodec.numcodecs.Eocodec`; axes of one kind need not be neighbours.
 
     Raises
@@ -78,6 +78,7 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
         lossless: bool = False,
         nodata: float | str | None = None,
         dims: Sequence[str | None] | None = None,
+        chunk_shape: Sequence[int] | None = None,
     ):
         options = ChunkOptions(
             model=model,
@@ -88,6 +89,7 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
             lossless=lossless,
             nodata=nodata,
             dims=dims,
+            chunk_shape=chunk_shape,
         )
         object.__setattr__(self, "options", options)
 
@@ -111,6 +113,8 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
         extents = self.options.axes(len(shape)).extents(chunk)
         check_extents(extents, dtype.to_native_dtype())
         self.options.settings.bounds(extents[1])
+        if self.options.chunk_shape not in (None, tuple(chunk)):
+            raise InputError(f"chunks of {chunk} are not of chunk_shape {self.options.chunk_shape}")
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
         """Raise NotImplementedError: the size depends on the samples."""
@@ -150,7 +154,7 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
         axes = self.options.axes(len(spec.shape))
         dtype = spec.dtype.to_native_dtype()
         tiles = np.zeros(axes.extents(spec.shape), dtype.newbyteorder("="))
-        place_tiles(payloads, tiles)
+        place_tiles(payloads, tiles, cut=self.options.chunk_shape is not None)
         return axes.unfold(tiles, spec.shape).astype(dtype, copy=False)
 
     def _tiles_of(self, selection: Any, shape: tuple[int, ...]) -> list[int]:
