@@ -46,8 +46,13 @@ class ResNetConfig:
 
     @property
     def features(self) -> int:
-        """Length D of a feature vector."""
+        """Channels of the last stage."""
         return self.width * 8 * (1 if self.depth in _BASIC else 4)
+
+    @property
+    def pyramid(self) -> int:
+        """Channels of all four stages."""
+        return self.features * 15 // 8
 
 
 class _Block(nn.Module):
@@ -134,12 +139,22 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features [B, D]: the last maps, averaged over the image."""
+        """Features [B, D]: the maps of the last stage, averaged over the image."""
+        features: Tensor = self.stages(images)[-1].mean((2, 3))
+        return features
+
+    def pyramid(self, images: Tensor) -> Tensor:
+        """Features of all scales [B, P]: the maps of every stage, averaged over the image."""
+        return torch.cat([maps.mean((2, 3)) for maps in self.stages(images)], dim=1)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Maps [B, C, h, w] of the four stages."""
         maps = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        found = []
         for stage in range(1, 5):
             maps = self.get_submodule(f"layer{stage}")(maps)
-        features: Tensor = maps.mean((2, 3))
-        return features
+            found.append(maps)
+        return found
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Start from a classifier of three-channel images with torchvision's names.

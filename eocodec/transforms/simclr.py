@@ -26,7 +26,7 @@ LARGE = 128 * 128
 
 
 class SimclrFeatures:
-    """A residual network's features of patches of ten Sentinel-2 bands.
+    """Features of patches of ten Sentinel-2 bands: means of the maps of every stage of a residual network.
 
     Needs torch (``pip install 'eocodec[torch]'``), which is imported at the first call. The features of a patch
     do not depend on the others it is passed with, and are the same bit for bit on one machine with one number
@@ -101,7 +101,7 @@ class SimclrFeatures:
             batch[: len(part)] = (part.astype(np.float32) - mean) / deviation
             images = torch.from_numpy(batch).to(memory_format=torch.channels_last)
             with torch.inference_mode():
-                features[start : start + count] = network(images)[: len(part)].numpy()
+                features[start : start + count] = network.pyramid(images)[: len(part)].numpy()
         return features
 
 

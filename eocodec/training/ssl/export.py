@@ -55,7 +55,7 @@ def export_features(
         "id": hashlib.sha256(path.read_bytes()).hexdigest(),
         "kind": "features",
         "bands": list(MODEL_BANDS),
-        "features": network.config.features,
+        "features": network.config.pyramid,
         "side": side,
         "description": DESCRIPTION,
         "licence": LICENCE,

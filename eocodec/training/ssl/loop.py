@@ -58,15 +58,18 @@ class SimclrModel(nn.Module):
         self.register_buffer("deviation", deviation[:, None, None])
 
     def features(self, images: Tensor) -> Tensor:
-        """Features [B, D] of images [B, 10, H, W]."""
-        normalised = (images - self.mean) / self.deviation
-        features: Tensor = self.network(normalised.to(memory_format=torch.channels_last))
-        return features
+        """Features of all scales [B, D] of images [B, 10, H, W], as they are exported."""
+        return self.network.pyramid(self.normalise(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Projections [B, P] of images [B, 10, H, W]."""
-        projections: Tensor = self.head(self.features(images))
+        """Projections [B, P] of the last stage's features of images [B, 10, H, W]."""
+        projections: Tensor = self.head(self.network(self.normalise(images)))
         return projections
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Bands of mean 0 and deviation 1, channels last."""
+        normalised = (images - self.mean) / self.deviation
+        return normalised.to(memory_format=torch.channels_last)
 
 
 class SimclrTrainer:

@@ -35,6 +35,15 @@ def test_resnets_have_the_parameters_of_the_paper(depth: int, parameters: int) -
     assert expected in network.state_dict()
 
 
+def test_pyramid_ends_with_the_features_of_the_last_stage() -> None:
+    network = ResNet(ResNetConfig(depth=50, width=2)).eval()
+    images = torch.randn(2, 10, 64, 64, generator=generator())
+    with torch.no_grad():
+        pyramid, last = network.pyramid(images), network(images)
+    assert pyramid.shape == (2, network.config.pyramid) == (2, 8 + 16 + 32 + 64)
+    assert torch.equal(pyramid[:, -network.config.features :], last)
+
+
 def test_unknown_depths_are_refused() -> None:
     with pytest.raises(InputError, match="no ResNet of depth 19"):
         ResNetConfig(depth=19)
