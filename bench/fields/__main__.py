@@ -57,7 +57,10 @@ _SLOW = ("EBCC (JPEG 2000)",)
 @click.option("--out", type=click.Path(path_type=Path), default="bench-out", show_default=True)
 @click.option("--quick", is_flag=True, help="A crop of two fields, without the slowest codec.")
 @click.option("--codec", "codecs", multiple=True, help="Compare this codec only; repeatable.")
-def main(data: Path, split: str, out: Path, *, quick: bool, codecs: tuple[str, ...]) -> None:
+@click.option("--kept", is_flag=True, help="Run eocodec only; of others, what the folder has.")
+def main(
+    data: Path, split: str, out: Path, *, quick: bool, codecs: tuple[str, ...], kept: bool
+) -> None:
     """Compare all codecs on the fields of DATA."""
     unknown = set(codecs) - {codec.name for codec in CODECS}
     if unknown:
@@ -74,7 +77,10 @@ def main(data: Path, split: str, out: Path, *, quick: bool, codecs: tuple[str, .
     measured: Measured = {}
     for codec in chosen:
         shown = tqdm(fields, desc=codec.name, unit="field", disable=None)
-        measured[codec.name] = measure_codec(codec, shown, folder, again=codec.name == OURS)
+        ours = codec.name == OURS
+        points = measure_codec(codec, shown, folder, again=ours, kept=kept and not ours)
+        if any(points.values()):
+            measured[codec.name] = points
     sections = _sections(chosen, measured, fields, folder)
     for section in sections[:-1]:
         for table in section.tables:
@@ -104,7 +110,7 @@ def _introduction(fields: list[Field]) -> list[str]:
 def _sections(
     chosen: list[FieldCodec], measured: Measured, fields: list[Field], folder: Path
 ) -> list[Section]:
-    bounded = [codec.name for codec in chosen if codec.bounded]
+    bounded = [codec.name for codec in chosen if codec.bounded and codec.name in measured]
     variables = {field.name: field.variable for field in fields}
     packed = {field.name: field.packed_bits for field in fields}
     informed, uninformed = measure_information(

@@ -42,5 +42,5 @@ def _code(array: Array, tolerance: float) -> tuple[bytes, Array]:
 
     image = array if array.shape[-2] >= _LEAST_SIDE else array.reshape(-1, array.shape[-1])
     codec = Codec(residual="absolute", error=tolerance, base_cr=_BASE_RATIO)
-    data = bytes(codec.encode(image))
-    return data, np.asarray(codec.decode(data)).reshape(array.shape)
+    encoded = codec.encode(image)
+    return bytes(encoded), np.asarray(codec.decode(encoded)).reshape(array.shape)

@@ -68,11 +68,6 @@ def _pack(plane: Array, packing: str, bits: int) -> tuple[int, Array]:
         eccodes.codes_set(handle, "packingType", packing)
         eccodes.codes_set(handle, "bitsPerValue", bits)
         eccodes.codes_set_values(handle, plane.ravel().astype(np.float64))
-        message = eccodes.codes_get_message(handle)
-    finally:
-        eccodes.codes_release(handle)
-    handle = eccodes.codes_new_from_message(message)
-    try:
         decoded = eccodes.codes_get_values(handle).reshape(plane.shape)
         size = sum(int(eccodes.codes_get(handle, f"section{n}Length")) for n in _COUNTED)
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.fields.codecs import CURVE_BOUNDS, Coding
+from bench.fields.codecs import BOUNDS, Coding
 from bench.fields.data import Values
 from eocodec.numcodecs import Eocodec
 
@@ -24,7 +24,7 @@ class Ours:
     """eocodec with an absolute or relative bound: a tile a time, or all in one, whichever is smaller."""
 
     name: str = OURS
-    bounds: tuple[float, ...] = CURVE_BOUNDS
+    bounds: tuple[float, ...] = BOUNDS
     bounded: bool = True
 
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:

@@ -83,7 +83,12 @@ def level_means(
 
 
 def measure_codec(
-    codec: FieldCodec, fields: Iterable[Field], folder: Path, *, again: bool = False
+    codec: FieldCodec,
+    fields: Iterable[Field],
+    folder: Path,
+    *,
+    again: bool = False,
+    kept: bool = False,
 ) -> Points:
     """Measure a codec on fields at its bounds, but for bounds below half a step of the source.
 
@@ -99,6 +104,8 @@ def measure_codec(
         Where points are kept.
     again : bool
         Whether to measure points that are there.
+    kept : bool
+        Whether to leave out points that are not there.
     """
     path = folder / f"points-{codec.name}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() and not again else {}
@@ -109,11 +116,11 @@ def measure_codec(
             if relative < field.noise:
                 continue
             key = f"{field.name} {field.values.shape} {relative:g}"
-            if key not in known:
+            if key not in known and not kept:
                 coding = smallest(codec, field.values, field.bound(relative))
                 known[key] = None if coding is None else asdict(measure(field, coding))
                 path.write_text(json.dumps(known, indent=1))
-            if known[key] is not None:
+            if known.get(key) is not None:
                 found[field.name][relative] = FieldPoint(**known[key])
     return found
 

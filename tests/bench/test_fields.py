@@ -123,6 +123,7 @@ def test_points_are_kept_and_bounds_below_half_a_step_left_out(field: Field, tmp
     assert points["waves"][1e-2].max_error == pytest.approx(0.5e-2)
     assert points["waves"][1e-2].bits == 8 * 100 / field.values.size
     assert measure_codec(Off(0.1), [field, coarse], tmp_path) == points
+    assert measure_codec(Off(0.1, "new"), [field], tmp_path, kept=True) == {"waves": {}}
     again = measure_codec(Off(0.1), [field, coarse], tmp_path, again=True)
     assert again["waves"][1e-2].max_error == pytest.approx(0.1e-2)
 
