@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from eocodec.cli.batch import IN_BATCH, batch_options, compress_batch
 from eocodec.cli.output import STDOUT, binary_stdout, human_size, refuse_existing
 from eocodec.cli.progress import progress_bar
 
@@ -46,6 +47,7 @@ def _bound(text: str) -> float:
 
 @click.command("compress")
 @click.argument("paths", nargs=-1, required=True, metavar="RASTER [RASTER_20M] [OUTPUT]")
+@batch_options
 @click.option("-o", "--output", help="File to write, or - for standard output.")
 @click.option(
     "-q",
@@ -100,11 +102,21 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     The error bounds hold for every valid sample, together where several are given. Alone they
     give the smallest file that keeps them; with --quality or --target-rmse the layers asked for
     come first and what the bounds need after them.
+
+    With --output-dir, --workers or --dask any number of rasters is compressed, X.tif to X.eoc
+    each, X.10m.tif and X.20m.tif to one X.eoc. What an earlier run finished is kept;
+    manifest.jsonl in the folder tells sizes, checksums and errors.
     """
     from eocodec.formats.geotiff import compress_geotiff, total_samples
 
-    sources, destination = _sources_and_output(paths, output)
+    batch = {name: given.pop(name) for name in IN_BATCH}
     options = _options(overwrite, given)
+    if any(value is not None for value in batch.values()):
+        if output is not None:
+            raise click.UsageError("-o names one file; name the folder of a batch by --output-dir")
+        compress_batch(paths, options, **batch)
+        return
+    sources, destination = _sources_and_output(paths, output)
     if destination == STDOUT:
         target: Any = binary_stdout()
     else:
@@ -136,7 +148,7 @@ def _sources_and_output(paths: tuple[str, ...], output: str | None) -> tuple[lis
     if len(sources) > 2:
         raise click.UsageError(
             f"{len(sources)} rasters are named; pass one, or a 10 m and a 20 m file "
-            "(an output ends in .eoc)"
+            "(an output ends in .eoc), or name a folder for many by --output-dir"
         )
     if sources[0] == STDOUT:
         raise click.UsageError("a GeoTIFF cannot be read from standard input; name a file")

@@ -18,8 +18,12 @@ def progress_bar(total: int, what: str, unit: str = "px") -> Iterator[Callable[[
     callable
         To be called with the number of units done since the last call.
     """
-    hidden = not sys.stderr.isatty()
     with tqdm(
-        total=total, desc=what, unit=unit, unit_scale=True, disable=hidden, leave=False
+        total=total, desc=what, unit=unit, unit_scale=True, disable=hidden(), leave=False
     ) as bar:
         yield bar.update
+
+
+def hidden() -> bool:
+    """Whether nobody looks at standard error."""
+    return not sys.stderr.isatty()

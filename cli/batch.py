@@ -1,0 +1,115 @@
+"""Many files at once: what `eocodec compress` does with `--output-dir`, `--workers` or `--dask`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from eocodec.cli.output import STDOUT, human_size
+from eocodec.cli.progress import hidden
+from eocodec.errors import EocodecError
+
+if TYPE_CHECKING:
+    from eocodec.formats.batch import Entry
+    from eocodec.formats.compress_options import CompressOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+IN_BATCH = ("output_dir", "workers", "dask")
+
+
+def batch_options(command: F) -> F:
+    """Add the options of a batch to a command."""
+    for option in (
+        click.option("--dask", metavar="ADDRESS", help="Dask scheduler to use: tcp://host:8786."),
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Processes to compress many files in."
+        ),
+        click.option("--output-dir", metavar="FOLDER", help="Where the files of a batch go."),
+    ):
+        command = option(command)
+    return command
+
+
+def compress_batch(
+    paths: Sequence[str],
+    options: CompressOptions,
+    *,
+    output_dir: str | None,
+    workers: int | None,
+    dask: str | None,
+) -> None:
+    """Compress files into one container each, and list those that failed.
+
+    Raises
+    ------
+    EocodecError
+        When a file failed: the others are compressed by then.
+    """
+    from eocodec.formats.batch import compress_files, remove_leftovers
+    from eocodec.formats.batch_cluster import local_client, remote_client
+    from eocodec.formats.batch_jobs import plan_jobs
+
+    if workers is not None and dask is not None:
+        raise click.UsageError("--workers and --dask exclude each other")
+    if STDOUT in paths:
+        raise click.UsageError("a batch reads and writes files, not standard input or output")
+    named = [path for path in paths if path.lower().endswith(".eoc")]
+    if named:
+        raise click.UsageError(f"{named[0]} is no raster; outputs are named after the rasters")
+    jobs = plan_jobs(paths, output_dir)
+    cluster: Any = nullcontext()
+    if workers is not None:
+        cluster = local_client(workers)
+    elif dask is not None:
+        cluster = remote_client(dask)
+    try:
+        with cluster as client, _bars(len(jobs)) as bars:
+            report = compress_files(paths, output_dir, options, client=client, progress=bars)
+    finally:
+        if dask is None:
+            remove_leftovers(jobs)  # of workers that were stopped in the middle of a file
+    size = sum(entry.bytes or 0 for entry in report.written)
+    raw = sum(entry.raw_bytes or 0 for entry in report.written)
+    text = f"{len(report.written)} written"
+    if size:
+        text += f" ({human_size(raw)} -> {human_size(size)}, ratio {raw / size:.2f})"
+    click.echo(f"{text}, {len(report.kept)} kept; {report.manifest}")
+    for entry in report.failed:
+        click.echo(f"{entry.output}: {entry.error}", err=True)
+    if report.failed:
+        raise EocodecError(f"{len(report.failed)} of {len(jobs)} files failed")
+
+
+class _Bars:
+    """A bar of files above a count of tiles."""
+
+    def __init__(self, files: Any, tiles: Any):
+        self._files, self._tiles = files, tiles
+        self._lock = threading.Lock()
+        self._done: dict[int, int] = {}
+
+    def tiles(self, job: int, done: int) -> None:
+        # A file that is begun again, because its worker died, starts from its first tile.
+        with self._lock:
+            before = self._done.get(job, 0)
+            self._done[job] = max(done, before)
+            self._tiles.update(self._done[job] - before)
+
+    def file(self, entry: Entry) -> None:
+        with self._lock:
+            self._files.update(1)
+
+
+@contextmanager
+def _bars(files: int) -> Iterator[_Bars]:
+    look = {"leave": False, "disable": hidden()}
+    with (
+        tqdm(total=files, desc="files", unit="file", position=0, **look) as above,
+        tqdm(desc="tiles", unit="tile", position=1, **look) as below,
+    ):
+        yield _Bars(above, below)
