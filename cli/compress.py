@@ -16,32 +16,40 @@ from eocodec.cli.progress import progress_bar
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _QUALITIES = ("--quality", "--target-rmse", "--target-bpppb", "--ratio", "--lossless")
-_BOUNDS = ("--max-error", "--max-relative-error", "--max-error-sqrt")
+_BOUNDS = (
+    "--max-error",
+    "--max-relative-error",
+    "--max-error-sqrt",
+    "--max-range-error",
+    "--keep-real-information",
+)
 _WITHOUT_BOUNDS = ("--target-bpppb", "--ratio", "--lossless")
 
 
-def _max_error(
+def _bounds(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> float | dict[str, float] | None:
-    """Return one bound for all bands, or bounds of single bands by name."""
+    """Return one bound for everything, or bounds of single bands or variables by name."""
     if value is None or "=" not in value:
-        return None if value is None else _bound(value)
+        return None if value is None else _bound(param, value)
     bounds: dict[str, float] = {}
     for part in value.split(","):
         name, sign, bound = (text.strip() for text in part.rpartition("="))
         if not (sign and name) or name in bounds:
-            raise click.BadParameter(f"{part!r} is not BAND=ERROR, or names a band again")
-        bounds[name] = _bound(bound)
+            raise click.BadParameter(f"{part!r} is not NAME=NUMBER, or has a name again")
+        bounds[name] = _bound(param, bound)
     return bounds
 
 
-def _bound(text: str) -> float:
+def _bound(param: click.Parameter, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is no number") from None
     if not (math.isfinite(number) and number >= 0):
         raise click.BadParameter(f"a largest error is a finite number of at least 0, not {text}")
+    if param.name != "max_error" and number > 1:
+        raise click.BadParameter(f"a share is at most 1, not {text}")
     return number
 
 
@@ -63,19 +71,34 @@ def _bound(text: str) -> float:
 @click.option("--lossless", is_flag=True, help="Keep every sample exactly; needs no model.")
 @click.option(
     "--max-error",
-    metavar="ERROR|BAND=ERROR,...",
-    callback=_max_error,
-    help="Largest error of any valid sample, in DN: 10, or by band B02=4,B11=10.",
+    metavar="ERROR|NAME=ERROR,...",
+    callback=_bounds,
+    help="Largest error of any valid sample, in DN or the unit of a field: 10, or by band "
+    "B02=4,B11=10, or by variable t=0.1,q=1e-6.",
 )
 @click.option(
     "--max-relative-error",
-    type=click.FloatRange(min=0, max=1, max_open=True),
-    help="Largest error of any valid sample, as a share of it: 0.01.",
+    metavar="SHARE|NAME=SHARE,...",
+    callback=_bounds,
+    help="Largest error of any valid sample, as a share of it: 0.01; of fields also by variable.",
 )
 @click.option(
     "--max-error-sqrt",
     type=click.FloatRange(min=0),
     help="Largest error of any valid sample, divided by its square root, as sensor noise grows.",
+)
+@click.option(
+    "--max-range-error",
+    metavar="SHARE|NAME=SHARE,...",
+    callback=_bounds,
+    help="Fields: largest error, as a share of a variable's maximum - minimum: 1e-3.",
+)
+@click.option(
+    "--keep-real-information",
+    metavar="SHARE|NAME=SHARE,...",
+    callback=_bounds,
+    help="Fields: share of the bitwise real information to keep: 0.99, as by default of "
+    "floating-point fields.",
 )
 @click.option(
     "--bands",
@@ -93,7 +116,7 @@ def _bound(text: str) -> float:
 @click.option("--threads", type=click.IntRange(min=1), help="Encoding threads.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given: Any) -> None:
-    """Compress a GeoTIFF, or any raster that GDAL reads, into an .eoc file.
+    """Compress a GeoTIFF, any raster that GDAL reads, netCDF or GRIB into an .eoc file.
 
     RASTER is read window by window. With RASTER_20M, of half its rows and columns, the native
     10 m and 20 m bands of Sentinel-2 go into one file. OUTPUT ends in .eoc, or is - for
@@ -107,7 +130,7 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     each, X.10m.tif and X.20m.tif to one X.eoc. What an earlier run finished is kept;
     manifest.jsonl in the folder tells sizes, checksums and errors.
     """
-    from eocodec.formats.geotiff import compress_geotiff, total_samples
+    from eocodec.formats.compression import compress_file, total_samples
 
     batch = {name: given.pop(name) for name in IN_BATCH}
     options = _options(overwrite, given)
@@ -124,14 +147,17 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
         refuse_existing(Path(destination), overwrite)
     total = total_samples(sources, options)
     with progress_bar(total, "compress", "sample") as progress:
-        report = compress_geotiff(sources, target, options, progress)
+        report = compress_file(sources, target, options, progress)
     source_size = sum(os.stat(path).st_size for path in sources if os.path.exists(path))
     size = report.size
     text = (
         f"{' + '.join(sources)} {human_size(source_size)} -> {destination} {human_size(size)}: "
         f"ratio {report.raw_bytes / size:.2f} to raw samples ({human_size(report.raw_bytes)}), "
-        f"{8 * size / report.pixels:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
     )
+    if report.pixels is None:
+        text += f"{8 * size / report.samples:.4g} bits a sample"
+    else:
+        text += f"{8 * size / report.pixels:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
     if report.estimate is not None and given["target_rmse"]:
         about = "below" if options.bounded else "about"
         text += f", RMSE {about} {report.estimate.rmse:.4g} DN"
@@ -183,18 +209,20 @@ def _options(overwrite: bool, given: dict[str, Any]) -> Any:
     elif given["target_bpppb"]:
         target = Target(bits_per_sample=given["target_bpppb"])
     bands = given["bands"]
-    max_error = given["max_error"]
-    by_band = max_error if isinstance(max_error, dict) else None
+    one, by_name = _one_or_by_name(given)
     return CompressOptions(
         settings=EncodeSettings(
             lossless=given["lossless"],
             model=given["model"],
             layers=given["quality"],
-            max_error=None if by_band else max_error,
-            max_relative_error=given["max_relative_error"],
+            max_error=one["max_error"],
+            max_relative_error=one["max_relative_error"],
             max_error_sqrt=given["max_error_sqrt"],
         ),
-        max_error=by_band,
+        max_error=by_name["max_error"],
+        max_relative_error=by_name["max_relative_error"],
+        max_range_error=given["max_range_error"],
+        keep_real_information=given["keep_real_information"],
         target=target,
         ratio=given["ratio"],
         bands=[name.strip() for name in bands.split(",")] if bands else None,
@@ -202,3 +230,12 @@ def _options(overwrite: bool, given: dict[str, Any]) -> Any:
         threads=given["threads"],
         overwrite=overwrite,
     )
+
+
+def _one_or_by_name(
+    given: dict[str, Any],
+) -> tuple[dict[str, float | None], dict[str, dict[str, float] | None]]:
+    """Return the bounds that are one for everything, and those by name."""
+    keys = ("max_error", "max_relative_error")
+    one = {key: None if isinstance(given[key], dict) else given[key] for key in keys}
+    return one, {key: given[key] if isinstance(given[key], dict) else None for key in keys}

@@ -107,9 +107,9 @@ def _fill(file: Any, ds: xr.Dataset, progress: Callable[[int], object] | None) -
     for dim, size in ds.sizes.items():
         file.createDimension(dim, None if dim in unlimited else size)
     _set_attributes(file, ds.attrs)
-    created = [
-        (variable, _create(file, str(name), variable)) for name, variable in ds.variables.items()
-    ]
+    named = {str(name): variable for name, variable in ds.variables.items()}
+    axes_first = sorted(named, key=lambda name: name not in ds.sizes)
+    created = [(named[name], _create(file, name, named[name])) for name in axes_first]
     for variable, into in created:
         for box in _boxes(variable):
             values = variable[box].values

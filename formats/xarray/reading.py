@@ -131,10 +131,8 @@ def _described(
         )
     order = described.get("order", [])
     first = [name for name in order if name in variables] if isinstance(order, list) else []
-    variables = {name: variables[name] for name in dict.fromkeys([*first, *variables])}
-    coords = {name: variable for name, variable in variables.items() if variable.dims == (name,)}
-    data = {name: variable for name, variable in variables.items() if name not in coords}
-    ds = _dataset(data, coords, attrs)
+    in_order = {name: variables[name] for name in dict.fromkeys([*first, *variables])}
+    ds = _dataset(in_order, {}, attrs)
     unlimited = described.get("unlimited", [])
     if isinstance(unlimited, list) and unlimited:
         ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.sizes}
