@@ -1,4 +1,4 @@
-"""Compress and decompress a real Sentinel-2 GeoTIFF on the command line; table and picture.
+"""Compress and decompress a real Sentinel-2 GeoTIFF on the command line; table, picture and features.
 
 python bench/demo.py [tile.tif] [folder]
 """
@@ -20,6 +20,7 @@ from PIL import Image
 from eocodec.formats.picture import save_png, side_by_side
 from eocodec.formats.raster import without_georeference_warning
 from eocodec.metrics import Comparison, compare
+from eocodec.payload import crc32c
 
 SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "s2_berlin.tif"
 RED_GREEN_BLUE = ("B04", "B03", "B02")
@@ -60,7 +61,11 @@ def main() -> None:
         (f"JPEG, {jpeg_size} bytes, RMSE {theirs.total_rmse:.1f} DN", jpeg[wanted]),
     ]
     save_png(side_by_side(panels, difference=False), picture)
-    print(f"\nside by side: {picture}")
+    print(f"\nside by side: {picture}\n")
+
+    features = folder / f"{source.stem}.features.npy"
+    eocodec("features", container, "-o", features, "--overwrite")
+    print(features_line(np.load(features)["features"]))
 
 
 def eocodec(*args: str | Path) -> None:
@@ -126,6 +131,12 @@ def table(names: list[str], ours: Comparison, theirs: Comparison) -> str:
         f"mean spectral angle: {ours.spectral_angle:.3f} and {theirs.spectral_angle:.3f} degrees"
     )
     return "\n".join(lines)
+
+
+def features_line(values: NDArray[np.float32]) -> str:
+    """Return the first features of the first patch of (rows, columns, D), and a checksum of all."""
+    first = " ".join(f"{value:.4f}" for value in values[0, 0, :6])
+    return f"patch (0, 0): {first} …; CRC-32C of all features {crc32c(values.tobytes()):08x}"
 
 
 if __name__ == "__main__":
