@@ -173,13 +173,21 @@ class ResNet(nn.Module):
         if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
             mean = stem.mean(1, keepdim=True)
             weights["conv1.weight"] = mean.repeat(1, channels, 1, 1) * (3 / channels)
-        try:
-            self.load_state_dict(weights)
-        except RuntimeError as error:
-            lines = str(error).splitlines()
-            raise InputError(
-                f"not the weights of a ResNet-{self.config.depth}: {' '.join(lines[:2])}"
-            ) from error
+        own = {name: value.shape for name, value in self.state_dict().items()}
+        theirs = {name: value.shape for name, value in weights.items()}
+        counters = {name for name in own | theirs if name.endswith(".num_batches_tracked")}
+        for name in sorted((own | theirs).keys() - counters):
+            if own.get(name) != theirs.get(name):
+                raise InputError(
+                    f"not the weights of a ResNet-{self.config.depth} of width {self.config.width}: "
+                    f"{name} has the shape {_describe(theirs.get(name))}, "
+                    f"the network's {_describe(own.get(name))}"
+                )
+        self.load_state_dict(weights, strict=False)
+
+
+def _describe(shape: torch.Size | None) -> str:
+    return "none" if shape is None else str(tuple(shape))
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -133,9 +135,7 @@ class SimclrTrainer:
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise InputError(
-                f"{self.checkpoint} belongs to another configuration: {error}"
-            ) from error
+            raise InputError(f"{self.checkpoint} belongs to another configuration") from error
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
         self.seconds = state["seconds"]
@@ -252,7 +252,7 @@ class SimclrTrainer:
         return export_features(model.network, model.mean, model.deviation, side, folder, training)
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict of tensors: safetensors, or a file of torch.save.
 
     Raises
@@ -260,12 +260,12 @@ def read_state(path: Path) -> dict[str, Any]:
     InputError
         The file is neither.
     """
-    from safetensors.torch import load_file
-
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} holds no state dict: {error}") from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(f"{path} holds no state dict") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"{path} holds no state dict")
     return state

@@ -62,7 +62,8 @@ def test_pretrained_weights_see_grey_images_alike() -> None:
 
 def test_weights_of_another_network_are_refused() -> None:
     other = ResNet(ResNetConfig(depth=18, width=16))
-    with pytest.raises(InputError, match="not the weights of a ResNet-18"):
+    message = r"ResNet-18 of width 8: bn1.bias has the shape \(16,\), the network's \(8,\)"
+    with pytest.raises(InputError, match=message):
         ResNet(ResNetConfig(depth=18, width=8)).load_pretrained(other.state_dict())
 
 

@@ -19,7 +19,7 @@ from eocodec.errors import InputError
 from eocodec.training.ssl.augment import AugmentationConfig
 from eocodec.training.ssl.config import BatchesConfig, LarsConfig, SimclrConfig
 from eocodec.training.ssl.export import quantise_filters
-from eocodec.training.ssl.loop import SimclrTrainer
+from eocodec.training.ssl.loop import SimclrTrainer, read_state
 from eocodec.training.ssl.patches import load_labelled
 from eocodec.transforms import simclr
 from eocodec.transforms.resnet import ResNet, ResNetConfig
@@ -184,6 +184,16 @@ def test_command_trains_from_given_weights_and_exports(data: Path, tmp_path: Pat
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
     moved = state["network.layer1.0.conv1.weight"] - start.layer1[0].conv1.weight.detach()
     assert 0 < moved.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "empty.pth", "list.pth"])
+def test_files_without_a_state_dict_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"" if name.startswith("empty") else b"no tensors here")
+    if name.startswith("list"):
+        torch.save([torch.zeros(2)], path)
+    with pytest.raises(InputError, match=f"{name} holds no state dict"):
+        read_state(path)
 
 
 def test_pretrained_weights_of_a_codec_are_a_usage_error(tmp_path: Path) -> None:
