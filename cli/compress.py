@@ -36,7 +36,9 @@ def _bounds(
     for part in value.split(","):
         name, sign, bound = (text.strip() for text in part.rpartition("="))
         if not (sign and name) or name in bounds:
-            raise click.BadParameter(f"{part!r} is not NAME=NUMBER, or has a name again")
+            raise click.BadParameter(
+                f"{part!r} is not BAND=ERROR (or VARIABLE=ERROR), or has a name again"
+            )
         bounds[name] = _bound(param, bound)
     return bounds
 
@@ -48,8 +50,10 @@ def _bound(param: click.Parameter, text: str) -> float:
         raise click.BadParameter(f"{text!r} is no number") from None
     if not (math.isfinite(number) and number >= 0):
         raise click.BadParameter(f"a largest error is a finite number of at least 0, not {text}")
-    if param.name != "max_error" and number > 1:
-        raise click.BadParameter(f"a share is at most 1, not {text}")
+    if (param.name == "max_relative_error" and number >= 1) or (
+        param.name != "max_error" and number > 1
+    ):
+        raise click.BadParameter(f"a share lies below 1, not at {text}")
     return number
 
 

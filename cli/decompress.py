@@ -54,6 +54,7 @@ def command(
     if target is not None and output is not None:
         raise click.UsageError(f"two outputs are named: {target} and -o {output}")
     output = target or output
+    _check_names(source, output)
     data = readable(source)
     if not isinstance(data, str):
         data = data.read()
@@ -112,13 +113,16 @@ def _write_fields(
         click.echo(f"{path}: {len(ds.variables)} variables; {shown}")
 
 
-def _output(source: str, output: str | None, suffix: str) -> Path:
+def _check_names(source: str, output: str | None) -> None:
     if output == STDOUT:
         raise click.UsageError("a raster cannot be written to standard output; name a file")
+    if output is None and source == STDOUT:
+        raise click.UsageError("name the file to write with -o when reading standard input")
+
+
+def _output(source: str, output: str | None, suffix: str) -> Path:
     if output is not None:
         return Path(output)
-    if source == STDOUT:
-        raise click.UsageError("name the file to write with -o when reading standard input")
     if "://" in source:
         return Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(suffix)
     return Path(source).with_suffix(suffix)
