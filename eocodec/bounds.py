@@ -42,6 +42,11 @@ class ErrorBounds:
         return not (self.absolute[band] is None and self.relative is None and self.sqrt is None)
 
     @property
+    def uniform(self) -> bool:
+        """Whether every band has the same bounds."""
+        return len(set(self.absolute)) <= 1
+
+    @property
     def exact(self) -> bool:
         """Whether every sample must be kept exactly."""
         return all(value == 0 for value in self.absolute) or 0 in (self.relative, self.sqrt)

@@ -1,13 +1,13 @@
-"""Encoder-side choices of the predictive mode: references of a plane, weights of a pass."""
+"""Encoder-side choice of the parameters of a pass of the predictive mode."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 from eocodec.interlace import (
     PassContext,
@@ -18,90 +18,118 @@ from eocodec.predictive_parameters import (
     MAX_SHIFT,
     MAX_WEIGHT,
     SCALE_WEIGHTS,
-    SCALES,
     WEIGHT_BITS,
-    PassKind,
     PassParameters,
 )
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-_MAX_SCALE_WEIGHT = 2047
-_FIT_SAMPLES = 4096
+FIT_SAMPLES = 4096
 _FIT_SAMPLES_OF_MANY = 16384
 # A pass of fewer samples has no spatial weights; one of many may have them all.
 _FEW = 256
 _MANY = 1500
 _SAMPLES_A_TERM = 6
 _BITS_A_WEIGHT = 2.5
-_CODED_REFERENCES = 3
+_BITS_A_SCALE = 5.0
+# A pass that takes no more bits than this with shared parameters gets none of its own.
+_FEWEST_BITS = 24.0
 _RIDGE = 1e-5
-_CORRELATION_SAMPLES = 8192
-# Only this many planes back are tried as references, so that the search stays linear in bands.
-_SEARCH_BACK = 16
 
 
-def order_planes(planes: list[npt.NDArray[Any]]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the coding order: (plane, its reference planes, nearest in content first)."""
-    detail = [_detail(plane) for plane in planes]
-    if len(planes) > 2 * _SEARCH_BACK:
-        order = list(range(len(planes)))
-    else:
-        matrix = np.stack(detail)
-        energy = np.maximum((matrix**2).sum(axis=1), 1e-9)
-        likeness = (matrix @ matrix.T) ** 2 / np.outer(energy, energy)
-        order = [int(np.argmax(likeness.sum(axis=0)))]
-        while len(order) < len(planes):
-            best = likeness[order].max(axis=0)
-            best[order] = -1
-            order.append(int(np.argmax(best)))
-    return [
-        (index, _references(detail, index, order[max(0, position - _SEARCH_BACK) : position]))
-        for position, index in enumerate(order)
-    ]
-
-
-def _detail(plane: npt.NDArray[Any]) -> Float64Array:
-    """Return what the four diagonal neighbours leave unexplained, at up to 8192 samples."""
-    if min(plane.shape) < 3:
-        return np.zeros(1)
-    inner = plane[1:-1, 1:-1]
-    rows = slice(None, None, max(1, inner.size // _CORRELATION_SAMPLES))
-    around = (plane[:-2, :-2][rows] + plane[2:, 2:][rows]) + (
-        plane[:-2, 2:][rows] + plane[2:, :-2][rows]
-    )
-    detail: Float64Array = (inner[rows] - around / 4.0).ravel()
-    return detail
-
-
-def _references(detail: list[Float64Array], index: int, candidates: list[int]) -> tuple[int, ...]:
-    """Return up to three candidates that together explain most of the plane's detail."""
-    chosen: list[int] = []
-    rest = detail[index].copy()
-    remaining = {candidate: detail[candidate].copy() for candidate in candidates}
-    start = float(rest @ rest)
-    while len(chosen) < _CODED_REFERENCES and remaining and start > 0:
-        gains = {key: _explained(rest, vector) for key, vector in remaining.items()}
-        best = max(gains, key=lambda key: gains[key])
-        if gains[best] < 0.002 * start:
-            break
-        chosen.append(best)
-        unit = remaining.pop(best)
-        unit /= np.sqrt(unit @ unit)
-        rest -= (rest @ unit) * unit
-        for vector in remaining.values():
-            vector -= (vector @ unit) * unit
-    return tuple(chosen)
-
-
-def _explained(target: Float64Array, vector: Float64Array) -> float:
-    energy = float(vector @ vector)
-    return float(target @ vector) ** 2 / energy if energy > 1e-6 else 0.0
-
-
-def _fit_rows(shape: tuple[int, int], samples: int = _FIT_SAMPLES) -> slice:
+def fit_rows(shape: tuple[int, int], samples: int = FIT_SAMPLES) -> slice:
+    """Return the rows that hold about `samples` samples of a pass of `shape`."""
     return slice(None, None, max(1, shape[0] * shape[1] // samples))
+
+
+@dataclass
+class PassSamples:
+    """Samples that the weights of a pass are fitted to: of one plane, or pooled from several.
+
+    Attributes
+    ----------
+    most : int
+        The kind with all the terms.
+    references : int
+        Number of reference planes.
+    matrix : ndarray of float32, (terms, N)
+        Spatial terms, then details: pair by pair, reference by reference.
+    wanted : ndarray of float32, (N,)
+        What the terms should add up to.
+    activity : ndarray of float32, (N,)
+        Local magnitude that errors count relative to.
+    size : int
+        Number of samples that these stand for.
+    tops : tuple of int
+        Largest values of the plane and of its references.
+    near : int
+        Largest error of a decoded value.
+    """
+
+    most: int
+    references: int
+    matrix: Float32Array
+    wanted: Float32Array
+    activity: Float32Array
+    size: int
+    tops: tuple[int, ...]
+    near: int
+
+    def terms_of(self, number: int) -> list[int]:
+        """Return which of the terms a kind has."""
+        kind, spatial = KINDS[number], KINDS[self.most].spatial
+        spectral = range(spatial, spatial + kind.details * self.references)
+        return [*range(kind.spatial), *spectral]
+
+    def cost(self, number: int, weights: Float64Array, overfit: float = 1.0) -> float:
+        """Return about how many bits the residuals take with the weights of a kind."""
+        part = self.matrix[self.terms_of(number)]
+        error = np.rint(np.abs(self.wanted - weights.astype(np.float32) @ part))
+        misses = np.floor((error + self.near) / (2 * self.near + 1))
+        rate = float(misses.mean()) * overfit + 0.3 / len(misses)
+        relative = self.activity * (2 * np.e * rate / float(self.activity.mean()))
+        return self.size * float(np.log2(1 + relative).mean())
+
+    def cost_of(self, parameters: PassParameters) -> float:
+        """Return about how many bits the residuals take with given parameters."""
+        kind = KINDS[parameters.kind]
+        spectral = np.array(parameters.spectral, np.float64)
+        by_pair = spectral.reshape(-1, kind.details).T.ravel() if kind.details else spectral
+        weights = np.concatenate([parameters.spatial, by_pair]) / (1 << WEIGHT_BITS)
+        return self.cost(parameters.kind, weights)
+
+
+def gather_samples(
+    context: PassContext,
+    target: npt.NDArray[Any],
+    valid: npt.NDArray[np.bool_] | None,
+    most: int,
+    tops: Sequence[int],
+    near: int,
+    samples: int,
+) -> PassSamples:
+    """Return up to about `samples` samples of a pass, with the terms of the kind `most`."""
+    rows = fit_rows(context.shape, samples)
+    base = context.near[rows] / 4.0
+    wanted = (target[rows] - base).ravel()
+    keep = None if valid is None else valid[rows].ravel()
+    if keep is not None:
+        wanted = wanted[keep]
+    kind = KINDS[most]
+    terms = [tap[rows] - base for tap in context.taps[1 : 1 + kind.spatial]]
+    for pair in range(kind.details):
+        for reference in range(context.references):
+            terms.append(context.detail(reference, pair, rows) / 4.0)
+    matrix = gather_terms(terms, keep) if terms else np.zeros((0, len(wanted)), np.float32)
+    activity = np.abs(matrix[:4]).mean(axis=0) if terms else np.ones(len(wanted), np.float32)
+    if len(wanted):
+        # Errors within the bound cost no bits: the looser it is, the more the large ones count.
+        activity += 0.2 * activity.mean() + 0.5 + 0.5 * near
+    size = target.size if valid is None else int(np.count_nonzero(valid))
+    return PassSamples(
+        most, context.references, matrix, wanted.astype("f4"), activity, size, tuple(tops), near
+    )
 
 
 def fit_prediction(
@@ -110,12 +138,13 @@ def fit_prediction(
     valid: npt.NDArray[np.bool_] | None,
     tops: Sequence[int],
     near: int,
+    shared: PassParameters | None = None,
 ) -> PassParameters:
     """Return kind and weights of a pass: least squares, reweighted towards least magnitudes.
 
     `tops` are the largest values of the plane and of its references; weights that could leave the
     plane's word with such values are not returned. `near` is the largest error of a decoded value.
-    Context weights are left 0.
+    Context weights are left 0, unless the parameters are the `shared` ones, which cost nothing.
     """
     copied = _copied_neighbour(context, target, valid) if target.size >= _FEW else None
     if copied is not None:
@@ -123,83 +152,83 @@ def fit_prediction(
         exact = [-(1 << WEIGHT_BITS) if copied == 0 and tap < 4 else 0 for tap in range(1, 8)]
         if copied:
             exact[copied - 1] = 1 << WEIGHT_BITS
-        return _parameters(2, MAX_SHIFT, [*exact, *(0,) * context.references], context)
-    rows = _fit_rows(context.shape, _FIT_SAMPLES_OF_MANY if target.size >= _MANY else _FIT_SAMPLES)
-    base = context.near[rows] / 4.0
-    wanted = (target[rows] - base).ravel()
-    keep = None if valid is None else valid[rows].ravel()
-    if keep is not None:
-        wanted = wanted[keep]
-    kinds = _candidates(target.size, len(wanted), context.references)
+        return _parameters(2, MAX_SHIFT, [*exact, *(0,) * context.references], context.references)
+    if shared is not None and not _fits_word(shared, tops):
+        shared = None
+    kinds = candidate_kinds(target.size, context.references)
+    number = _FIT_SAMPLES_OF_MANY if target.size >= _MANY else FIT_SAMPLES
+    most = max([*kinds, *([] if shared is None else [shared.kind])], default=0)
+    gathered = gather_samples(context, target, valid, most, tops, near, number)
+    if shared is None:
+        return fit_samples(gathered, kinds)[1]
+    if not len(gathered.wanted):
+        return shared
+    cost = gathered.cost_of(shared)
+    if cost < _FEWEST_BITS:
+        return shared
+    own_cost, own = fit_samples(gathered, kinds)
+    scale_bits = _BITS_A_SCALE * SCALE_WEIGHTS if KINDS[own.kind].scales else _BITS_A_SCALE
+    return own if own_cost + scale_bits < cost else shared
+
+
+def fit_samples(samples: PassSamples, kinds: list[int]) -> tuple[float, PassParameters]:
+    """Return the parameters, of one of `kinds`, that code `samples` in the fewest bits, and those."""
+    number = len(samples.wanted)
+    kinds = [kind for kind in kinds if _enough(number, samples.size, kind, samples.references)]
+    plain = _parameters(0, 0, [], samples.references)
+    if not number:
+        return 0.0, plain
     if not kinds:
-        return _parameters(0, 0, [], context)
-    most = KINDS[kinds[-1]]
-    terms = [tap[rows] - base for tap in context.taps[1 : 1 + most.spatial]]
-    for pair in range(most.details):
-        for reference in range(context.references):
-            terms.append(context.detail(reference, pair, rows) / 4.0)
-    matrix = _gather(terms, keep)
-    activity = np.abs(matrix[:4]).mean(axis=0)
-    # Errors within the bound cost no bits: the looser it is, the more the large ones count.
-    activity += 0.2 * activity.mean() + 0.5 + 0.5 * near
+        return samples.cost(0, np.zeros(0)), plain
     solutions = _least_magnitudes(
-        matrix, wanted, activity, [_rows(n, most, context) for n in kinds]
+        samples.matrix,
+        samples.wanted,
+        samples.activity,
+        [samples.terms_of(kind) for kind in kinds],
     )
-    found: list[tuple[float, PassParameters]] = []
-    for number, solution in zip(kinds, solutions, strict=True):
-        part = matrix[_rows(number, most, context)]
-        overfit = 1 + len(part) / len(wanted)
+    found: list[tuple[float, PassParameters]] = [(samples.cost(0, np.zeros(0)), plain)]
+    for kind, solution in zip(kinds, solutions, strict=True):
+        overfit = 1 + len(solution) / number
         for shift in range(0, MAX_SHIFT + 1, 2):
             weights = np.rint(solution * 2.0 ** (WEIGHT_BITS - shift))
-            error = np.abs(wanted - (weights * 2.0 ** (shift - WEIGHT_BITS)).astype("f4") @ part)
-            cost = target.size * np.log2(float((error / activity).mean()) * overfit + 1e-9)
+            cost = samples.cost(kind, weights * 2.0 ** (shift - WEIGHT_BITS), overfit)
             cost += float(np.log2(np.abs(weights) + 1).sum()) + _BITS_A_WEIGHT * len(weights)
             sent = [int(weight) << shift for weight in weights]
-            parameters = _parameters(number, shift, sent, context)
-            if _fits_word(parameters, tops):
+            parameters = _parameters(kind, shift, sent, samples.references)
+            if _fits_word(parameters, samples.tops):
                 found.append((cost, parameters))
-    return min(found, key=lambda pair: pair[0])[1] if found else _parameters(0, 0, [], context)
+    return min(found, key=lambda pair: pair[0])
 
 
-def _rows(number: int, most: PassKind, context: PassContext) -> list[int]:
-    """Return which of the terms of the kind `most` a kind has."""
-    kind = KINDS[number]
-    spectral = range(most.spatial, most.spatial + kind.details * context.references)
-    return [*range(kind.spatial), *spectral]
-
-
-def _parameters(
-    number: int, shift: int, weights: list[int], context: PassContext
-) -> PassParameters:
+def _parameters(number: int, shift: int, weights: list[int], references: int) -> PassParameters:
     """Return the parameters of weights in the order of terms: spatial, then detail by detail."""
     spatial = tuple(weights[: KINDS[number].spatial])
     spectral = np.array(weights[len(spatial) :], np.int64)
-    by_reference = spectral.reshape(-1, max(1, context.references)).T.ravel()
+    by_reference = spectral.reshape(-1, max(1, references)).T.ravel()
     scales = (0,) * SCALE_WEIGHTS
     return PassParameters(number, shift, spatial, tuple(map(int, by_reference)), scales)
 
 
-def _candidates(size: int, fitted: int, references: int) -> list[int]:
+def candidate_kinds(size: int, references: int) -> list[int]:
     """Return the kinds to try in a pass of `size` samples, in rising order of terms."""
     if size < _FEW:
-        kinds = [1] if references else []
-    elif size < _MANY:
-        kinds = [2, 3, 4] if references else [2, 3]
-    else:
-        kinds = [3, 4, 5] if references else [3]
+        return [1] if references else []
+    if size < _MANY:
+        return [2, 3, 4] if references else [2, 3]
+    return [3, 4, 5] if references else [3]
+
+
+def _enough(number: int, size: int, kind: int, references: int) -> bool:
+    """Whether `number` samples, which stand for `size`, are enough to fit a kind to."""
     fewest = 2 if size < _FEW else _SAMPLES_A_TERM
-    return [
-        number
-        for number in kinds
-        if fitted >= fewest * (KINDS[number].spatial + KINDS[number].details * references) + 2
-    ]
+    return number >= fewest * (KINDS[kind].spatial + KINDS[kind].details * references) + 2
 
 
 def _copied_neighbour(
     context: PassContext, target: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
 ) -> int | None:
     """Return which near neighbour every sample equals (nearest-neighbour doubling), if any."""
-    rows = _fit_rows(context.shape)
+    rows = fit_rows(context.shape)
     for index, tap in enumerate(context.taps[:4]):
         for part in (rows, slice(None)):
             same = tap[part] == target[part]
@@ -212,7 +241,7 @@ def _copied_neighbour(
     return None
 
 
-def _gather(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float32Array:
+def gather_terms(terms: list[npt.NDArray[Any]], keep: npt.NDArray[np.bool_] | None) -> Float32Array:
     """Return the terms as the rows of a matrix (terms, samples)."""
     matrix = np.empty((len(terms), terms[0].size), np.float32)
     for row, term in zip(matrix, terms, strict=True):
@@ -257,51 +286,3 @@ def _fits_word(parameters: PassParameters, tops: Sequence[int]) -> bool:
     each = len(spectral) // max(1, len(tops) - 1)
     reach += sum(4 * abs(weight) * tops[1 + place // each] for place, weight in enumerate(spectral))
     return reach < 1 << word
-
-
-def fit_scales(
-    context: PassContext,
-    magnitude: npt.NDArray[Any],
-    valid: npt.NDArray[np.bool_] | None,
-    kind: int,
-    near: int,
-) -> tuple[int, ...]:
-    """Return context weights: non-negative least squares in relative error."""
-    constant_only = not KINDS[kind].scales
-    rows = slice(None) if constant_only else _fit_rows(context.shape)
-    wanted = magnitude[rows].ravel().astype(np.float64)
-    keep = None if valid is None else valid[rows].ravel()
-    if keep is not None:
-        wanted = wanted[keep]
-    mean = float(wanted.mean()) if len(wanted) else 0.0
-    solution = np.zeros(SCALE_WEIGHTS)
-    if constant_only or len(wanted) <= 2 * SCALE_WEIGHTS:
-        solution[0] = mean
-    else:
-        part = _relative_fit(_gather(context.scale_terms(rows), keep), wanted, mean, 0.3 * near)
-        solution[: len(part)] = part
-    scaled = np.clip(solution * (1 << WEIGHT_BITS), 0, _MAX_SCALE_WEIGHT)
-    scaled[0] = min(max(8.0, float(solution[0]) * (1 << WEIGHT_BITS)), 2.0**30)
-    middles = np.sqrt(SCALES[:-1] * SCALES[1:].astype(np.float64))
-    return tuple(int(value) for value in SCALES[np.searchsorted(middles, scaled)])
-
-
-def _relative_fit(
-    terms: Float32Array, wanted: Float64Array, mean: float, floor: float
-) -> Float64Array:
-    """Return weights of a constant and of `terms` (terms, samples) for magnitudes `wanted`.
-
-    Errors count relative to the expected magnitude plus `floor`.
-    """
-    matrix = np.concatenate([np.ones((1, len(wanted))), terms], dtype=np.float64)
-    expected: Float64Array = np.full(len(wanted), mean + 0.3 + floor)
-    weights = np.zeros(len(matrix))
-    for _ in range(2):
-        relative = matrix / expected
-        normal = relative @ relative.T
-        normal.flat[:: len(normal) + 1] *= 1 + 1e-6
-        normal.flat[:: len(normal) + 1] += 1e-9
-        lower = np.linalg.cholesky(normal)
-        weights = nnls(lower.T, np.linalg.solve(lower, relative @ (wanted / expected)))[0]
-        expected = weights @ matrix + 0.1 + floor
-    return weights

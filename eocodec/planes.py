@@ -15,20 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.errors import FormatError
+from eocodec.grids import NARROW_TOP, Grid, SharedGrid, find_grid
 from eocodec.predictive_levels import Allowed, find_levels, nearest_level
 
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Planes up to this value are coded in 32-bit words.
-NARROW_TOP = 0xFFFF
 # Ranks pay when they save this many bits a sample and several times the bits of their list.
 _WORTHWHILE_GAP_BITS = 0.3
 _RANK_COST_FACTOR = 4.0
-# Most cells of a float grid, and below how many cells its step is split for a closed loop.
-_MAX_GRID = 1 << 30
-_FINE_CELLS = 1 << 14
-_FINEST_NEAR = 7
+# A plane takes a grid of its own where that makes the quantiser step so much wider.
+_WIDER_GRID = 1.05
+# Exact keys are preferred to a grid with so many times their number of cells.
+_CELLS_A_LEVEL = 16
 # Levels that follow the bound pay where they are this share of those of one bound, or fewer.
 _FEWER_LEVELS = 0.9
 
@@ -40,13 +39,13 @@ class Plane:
     Attributes
     ----------
     low : int
-        Key of value 0; 0 on a grid.
+        Key of value 0, or its number on the grid.
     top : int
         Largest value.
     gaps : ndarray of int64 or None
         When values are ranks, the difference between the keys of ranks i and i + 1 (`top` of them).
     grid : tuple of float, or None
-        Start and step: value n is the float start + step · n.
+        Start and step: value n is the float start + step · (low + n).
     near : int
         Largest error of a decoded value.
     """
@@ -62,6 +61,15 @@ class Plane:
         """Quantiser step of the prediction residuals."""
         return 2 * self.near + 1
 
+    def same_map(self, other: Plane) -> bool:
+        """Whether values stand for the same samples, within the same errors."""
+        scalars = (self.low, self.top, self.grid, self.near)
+        return (
+            scalars == (other.low, other.top, other.grid, other.near)
+            and self.gaps is None
+            and other.gaps is None
+        )
+
     def keys(self, values: npt.NDArray[Any]) -> Int64Array:
         """Return the keys of `values`."""
         if self.gaps is None:
@@ -72,9 +80,7 @@ class Plane:
     def nearest(self, band: npt.NDArray[Any], keys: Int64Array) -> Int64Array:
         """Return the values that come closest to `band` (H, W), whose keys in this plane are `keys`."""
         if self.grid is not None:
-            start, step = self.grid
-            finite = np.where(np.isfinite(band), band, 0.0).astype(np.float64)
-            values = np.rint((finite - start) / step)
+            values = Grid(*self.grid, self.near).indices(band) - self.low
             return np.clip(values, 0, self.top).astype(np.int64)
         if self.gaps is None:
             return np.clip(keys - self.low, 0, self.top)
@@ -92,9 +98,7 @@ def restore_band(
     """Return the band (H, W) of its planes and their values."""
     first, values = planes[0]
     if first.grid is not None:
-        start, step = first.grid
-        on_grid: npt.NDArray[Any] = (start + step * values.astype(np.float64)).astype(dtype)
-        return on_grid
+        return Grid(*first.grid, first.near).restore(values.astype(np.int64) + first.low, dtype)
     return band_from_keys([plane.keys(value) for plane, value in planes], dtype)
 
 
@@ -146,12 +150,15 @@ def band_from_keys(keys: list[Int64Array], dtype: np.dtype[Any]) -> npt.NDArray[
 
 
 def analyse_band(
-    band: npt.NDArray[Any], valid: BoolArray | None, allowed: Allowed | None
+    band: npt.NDArray[Any],
+    valid: BoolArray | None,
+    allowed: Allowed | None,
+    shared: SharedGrid | None = None,
 ) -> list[tuple[Plane, Int64Array]]:
     """Return the planes of a band (H, W) and their values, for errors that `allowed` allows.
 
     `allowed` returns the largest error for samples of the band, None keeps all exactly. With it, valid
-    samples must be finite; values of invalid ones are arbitrary.
+    samples must be finite; values of invalid ones are arbitrary. `shared` is a grid of several bands.
     """
     exact = [analyse_plane(keys, valid) for keys in band_keys(band)]
     used = band.ravel() if valid is None else band[valid]
@@ -159,7 +166,7 @@ def analyse_band(
         return exact
     bounds = allowed(used)
     max_error = float(bounds.min())
-    found = _uniform(band, used, max_error, exact)
+    found = _uniform(band, used, max_error, exact, shared)
     if max_error < bounds.max() and band.dtype.itemsize < 8:
         levels = find_levels(used, allowed)
         plane = found[0][0]
@@ -175,10 +182,12 @@ def _uniform(
     used: npt.NDArray[Any],
     max_error: float,
     exact: list[tuple[Plane, Int64Array]],
+    shared: SharedGrid | None,
 ) -> list[tuple[Plane, Int64Array]]:
     """Return the planes of a band, whose valid samples are `used`, for one bound of all samples."""
     if band.dtype.kind == "f":
-        return (_on_grid(band, used, max_error, exact) if max_error > 0 else None) or exact
+        found = _on_grid(band, used, max_error, exact, shared) if max_error > 0 else None
+        return found or exact
     plane, values = exact[-1]
     span = plane.top if plane.gaps is None else int(plane.gaps.sum())
     near = min(int(max_error), span)
@@ -197,21 +206,25 @@ def _on_grid(
     used: npt.NDArray[Any],
     max_error: float,
     exact: list[tuple[Plane, Int64Array]],
+    shared: SharedGrid | None,
 ) -> list[tuple[Plane, Int64Array]] | None:
     """Return the plane of a float band on a uniform grid, or None where its keys are as few."""
-    low, high = float(used.min()), float(used.max())
-    # Leaves room for rounding to the dtype and in start + step * n.
-    largest = max(abs(low), abs(high), float(np.finfo(band.dtype).tiny))
-    error = max_error - 4 * largest * float(np.finfo(band.dtype).eps)
-    cells = (high - low) / (2 * error) if error > 0 else np.inf
-    if not cells < _MAX_GRID or cells >= np.prod([plane.top + 1.0 for plane, _ in exact]):
+    grid = find_grid(used, max_error)
+    if shared is not None and (grid is None or grid.width < _WIDER_GRID * shared.grid.width):
+        grid = shared.grid
+    if grid is None:
         return None
-    near = int(min(_FINEST_NEAR, NARROW_TOP / (2 * cells + 2) - 0.5)) if cells < _FINE_CELLS else 0
-    step = 2 * error / (2 * near + 1)
-    plane = Plane(0, int(np.ceil((high - low) / step)), grid=(low, step), near=near)
-    if plane.top <= 2 * near:
-        plane = Plane(0, 0, grid=(low + step * (plane.top // 2), step))
-    if not low + step * plane.top <= float(np.finfo(band.dtype).max):
+    numbers = grid.indices(used)
+    low, high = int(numbers.min()), int(numbers.max())
+    cells = (high - low) / (2 * grid.near + 1) + 1
+    if cells > _CELLS_A_LEVEL * np.prod([plane.top + 1.0 for plane, _ in exact]):
+        return None
+    if high - low <= 2 * grid.near:
+        low = high = (low + high) // 2
+    elif shared is not None and grid is shared.grid and shared.top <= NARROW_TOP:
+        low, high = 0, shared.top
+    plane = Plane(low, high - low, grid=(grid.start, grid.step), near=min(grid.near, high - low))
+    if not grid.start + grid.step * (low + plane.top) <= float(np.finfo(band.dtype).max):
         return None
     values = plane.nearest(band, exact[0][1])
     return [(plane, values), *((Plane(0, 0), np.zeros_like(values)) for _ in exact[1:])]

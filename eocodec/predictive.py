@@ -10,7 +10,7 @@ layer", is normative.
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,13 @@ import numpy.typing as npt
 
 from eocodec.bounds import ErrorBounds
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
-from eocodec.errors import UnsupportedError
-from eocodec.fitting import order_planes
+from eocodec.errors import FormatError, UnsupportedError
+from eocodec.folding import MAX_FOLDED, fold, folded_shape, folds_to_try, unfold
 from eocodec.integers import IntegerReader, pack_integers, unpack_integers
 from eocodec.interlace import CodedPlane, KnownPlane, known_plane
 from eocodec.payload import Buffer, ByteReader, put_varint
 from eocodec.planes import (
-    NARROW_TOP,
     Plane,
-    analyse_band,
     nearest_values,
     planes_per_band,
     restore_band,
@@ -34,25 +32,22 @@ from eocodec.planes import (
 from eocodec.predictive_copies import (
     MAX_PATTERNS,
     MAX_TURNS,
-    find_patterns,
-    labels_of,
     parse_pattern,
     pattern_integers,
 )
-from eocodec.predictive_levels import Allowed
-from eocodec.predictive_planes import PlaneDecoder, PlaneEncoder, walk
-from eocodec.predictive_side import PlaneSide, parse_plane, side_integers
+from eocodec.predictive_encoder import TilePlanes, valid_samples
+from eocodec.predictive_parameters import TAPER_LEVELS, TAPER_UNIT, Taper
+from eocodec.predictive_planes import PlaneDecoder, walk
+from eocodec.predictive_side import PlaneHistory, PlaneSide, parse_plane, side_integers
 from eocodec.repeats import find_repeats, parse_repeats
-from eocodec.residuals import ClassScheme, ResidualModel, SortedPass
+from eocodec.residuals import ClassScheme, ResidualModel
 
 IntArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 
-SCHEME = 1
-_MAX_GAPS = 1 << 16
+SCHEME = 2
 _MAX_SIDE_PER_PLANE = 8192
 _MAX_TABLE_INTEGERS = 8192
-_LARGE_TILE = 1 << 17
 
 
 def encode_predictive(
@@ -80,87 +75,50 @@ def encode_predictive(
     bytes
         The body of the one layer of a predictive tile, or of the guarantee layer of a learned one.
     """
+    periods = [0]
+    if learned is None and (bounds is None or bounds.uniform):
+        periods = folds_to_try(pixels)
+    bodies = []
+    for period in periods:
+        within = bounds
+        if bounds is not None and period:
+            within = replace(bounds, absolute=bounds.absolute[:1] * pixels[0].size)
+        hidden = None if invalid is None else fold(invalid, period)
+        bodies.append(_encode(fold(pixels, period), hidden, within, learned, period))
+    return min(bodies, key=len)
+
+
+def _encode(
+    pixels: npt.NDArray[Any],
+    invalid: BoolArray | None,
+    bounds: ErrorBounds | None,
+    learned: npt.NDArray[Any] | None,
+    period: int,
+) -> bytes:
+    """Return the layer of a tile that is folded with `period`; see `encode_predictive`."""
     repeats = find_repeats(pixels)
     pixels = repeats.thin(pixels)
     invalid = None if invalid is None else repeats.thin(invalid)
     learned = None if learned is None else repeats.thin(learned)
-    per_band = planes_per_band(pixels.dtype)
-    planes: list[Plane | None] = []
-    values: list[IntArray] = []
-    known: list[IntArray] = []
-    for band in range(len(pixels)):
-        valid = _valid(invalid, band)
-        if learned is not None and bounds is not None and not bounds.bounded(band):
-            planes += [None] * per_band
-            values += [np.zeros(pixels.shape[1:], np.int64)] * per_band
-            known += values[-per_band:]
-            continue
-        found = analyse_band(pixels[band], valid, _allowed(bounds, band))
-        planes += [plane for plane, _ in found]
-        values += [value for _, value in found]
-        if learned is not None:
-            known += nearest_values(learned[band], [plane for plane, _ in found])
-    wide = any(plane is not None and plane.top > NARROW_TOP for plane in planes)
-    work = np.dtype(np.int64 if wide else np.int32)
-    values = [value.astype(work) for value in values]
-    known = [value.astype(work) for value in known]
-    scheme = ClassScheme(2 if pixels.size * per_band >= _LARGE_TILE else 1, wide)
-    coded: dict[int, CodedPlane] = {}
-    sides: list[PlaneSide] = []
-    passes: list[SortedPass] = []
-    shape = values[0].shape
-    unknown = (
-        [value - guess for value, guess in zip(values, known, strict=True)] if known else values
-    )
-    patterns, pattern_of = find_patterns(values)
-    labels = [None, *(known_plane(labels_of(pattern)) for pattern in patterns)]
-    for index, references in order_planes(unknown):
-        plane = planes[index]
-        if plane is None:
-            sides.append(PlaneSide(index, None, (), 0, 0, {}))
-            continue
-        shown = {number: coded[number] for number in references if number in coded}
-        if known and plane.top:
-            shown[len(planes) + index] = CodedPlane(known_plane(known[index]))
-        tops = [plane.top, *(_top(planes, number) for number in shown)]
-        valid = _valid(invalid, index // per_band)
-        pattern = pattern_of[index]
-        encoder = PlaneEncoder(tops, plane.near, values[index], valid, scheme)
-        if plane.top:
-            coded[index] = walk(
-                shape, encoder.base, list(shown.values()), labels[pattern], encoder.step, work
-            )[0]
-        sides.append(
-            PlaneSide(index, plane, tuple(shown), pattern, encoder.base, encoder.parameters)
-        )
-        passes += encoder.passes
-    model = ResidualModel.fit(scheme, passes)
-    side = [*repeats.side_integers(), scheme.octave_bits, int(wide), len(patterns)]
-    for flags in patterns:
-        side += pattern_integers(flags)
-    for plane_side in sides:
-        side += side_integers(plane_side, shape)
-    packed = pack_integers(side + model.side_integers())
-    stream = SymbolEncoder()
-    for ordered in passes:
-        model.encode(stream, ordered)
-    return bytes([SCHEME]) + put_varint(len(packed)) + packed + stream.finish()
-
-
-def _valid(invalid: BoolArray | None, band: int) -> BoolArray | None:
-    return None if invalid is None or not invalid[band].any() else ~invalid[band]
-
-
-def _top(planes: list[Plane | None], number: int) -> int:
-    plane = planes[number % len(planes)]
-    return 0 if plane is None else plane.top
-
-
-def _allowed(bounds: ErrorBounds | None, band: int) -> Allowed | None:
-    """Return the function that tells how far samples of a band may be off; None keeps them exactly."""
-    if bounds is None or bounds.exact or not bounds.bounded(band):
-        return None
-    return partial(bounds.allowed_in, band)
+    tile = TilePlanes.analyse(pixels, invalid, bounds, learned)
+    best: bytes | None = None
+    for sides, passes, taper in tile.attempts():
+        model = ResidualModel.fit(tile.scheme, passes)
+        side = [period, *repeats.side_integers(), tile.scheme.octave_bits, int(tile.scheme.wide)]
+        side += [*taper.shares, len(tile.patterns)]
+        for flags in tile.patterns:
+            side += pattern_integers(flags)
+        history = PlaneHistory(tile.per_band)
+        for plane_side in sides:
+            side += side_integers(plane_side, history, tile.shape)
+        packed = pack_integers(side + model.side_integers())
+        stream = SymbolEncoder()
+        for ordered in passes:
+            model.encode(stream, ordered)
+        body = bytes([SCHEME]) + put_varint(len(packed)) + packed + stream.finish()
+        best = body if best is None or len(body) < len(best) else best
+    assert best is not None
+    return best
 
 
 def decode_predictive(
@@ -178,31 +136,41 @@ def decode_predictive(
         When the bytes are not such a layer.
     """
     dtype = np.dtype(dtype)
-    bands, height, width = shape
+    unfolded = shape
     reader = ByteReader(data, "predictive layer")
     scheme_id = reader.u8()
     if scheme_id != SCHEME:
         raise UnsupportedError(f"predictive scheme {scheme_id} is unknown to this release")
     packed = reader.take(reader.varint())
     per_band = planes_per_band(dtype)
-    number = bands * per_band
-    limit = number * (_MAX_SIDE_PER_PLANE + min(_MAX_GAPS, height * width))
-    limit += height + width + _MAX_TABLE_INTEGERS + 2 * MAX_PATTERNS * MAX_TURNS
+    samples = shape[0] * shape[1] * shape[2]
+    limit = max(shape[0], min(MAX_FOLDED, shape[1] * shape[2])) * per_band * _MAX_SIDE_PER_PLANE
+    limit += per_band * samples + sum(shape) + samples // shape[0]
+    limit += _MAX_TABLE_INTEGERS + 2 * MAX_PATTERNS * MAX_TURNS
     side = IntegerReader(unpack_integers(packed, limit))
+    period = side.take(0, shape[0])
+    if period and (shape[0] % period or shape[1] * shape[2] > MAX_FOLDED or learned is not None):
+        raise FormatError(f"predictive layer folds a tile of {shape} with a period of {period}")
+    bands, height, width = folded_shape(shape, period)
+    number = bands * per_band
+    invalid = None if invalid is None else fold(invalid, period)
     repeats = parse_repeats(side, height, width)
     height, width = height - int(repeats.rows.sum()), width - int(repeats.columns.sum())
     invalid = None if invalid is None else repeats.thin(invalid)
     learned = None if learned is None else repeats.thin(learned)
     octave_bits, wide = side.take(1, 2), bool(side.take(0, 1))
+    taper = Taper(tuple(side.take(0, TAPER_UNIT) for _ in range(TAPER_LEVELS)))
     work = np.dtype(np.int64 if wide else np.int32)
     scheme = ClassScheme(octave_bits, wide)
     labels: list[KnownPlane | None] = [None]
     for _ in range(side.take(0, MAX_PATTERNS)):
         labels.append(known_plane(parse_pattern(side, height, width)))
     earlier: dict[int, PlaneSide] = {}
+    history = PlaneHistory(per_band)
     for _ in range(number):
         plane_side = parse_plane(
             side,
+            history,
             earlier,
             number,
             (height, width),
@@ -212,6 +180,7 @@ def decode_predictive(
             len(labels) - 1,
         )
         earlier[plane_side.index] = plane_side
+        history.add(plane_side)
     plane_sides = list(earlier.values())
     model = ResidualModel.parse(scheme, side)
     side.finish()
@@ -230,7 +199,9 @@ def decode_predictive(
             guess = nearest_values(learned[band], [plane] * per_band)[half]
             coded[number + index] = CodedPlane(known_plane(guess.astype(work)))
         if plane.top:
-            decoder = PlaneDecoder(plane_side, _valid(invalid, band), model, stream, work)
+            decoder = PlaneDecoder(
+                plane_side, valid_samples(invalid, band), model, stream, work, taper
+            )
             shown = [coded[reference] for reference in plane_side.references]
             copies = labels[plane_side.pattern]
             base = plane_side.base
@@ -247,4 +218,4 @@ def decode_predictive(
         if len(parts) == per_band:
             out[band] = restore_band([parts[at] for at in range(per_band)], dtype)
             del waiting[band]
-    return repeats.restore(out)
+    return unfold(repeats.restore(out), unfolded, period)

@@ -11,6 +11,8 @@ MAX_REFERENCES = 4
 MAX_WEIGHT = 32767
 MAX_SHIFT = 6
 SCALE_WEIGHTS = 9
+TAPER_LEVELS = 3
+TAPER_UNIT = 16
 # Context weights that can be sent: 0 to 8, then four an octave.
 SCALES = np.array(
     [*range(8), *((4 + part) << octave for octave in range(1, 29) for part in range(4))]
@@ -72,3 +74,21 @@ class PassParameters:
     spatial: tuple[int, ...]
     spectral: tuple[int, ...]
     scales: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Taper:
+    """How the largest error of a plane falls towards coarse levels, which finer ones build on.
+
+    Attributes
+    ----------
+    shares : tuple of int
+        Shares of the plane's largest error at levels 1, 2 and from 3 on, in 1/16.
+    """
+
+    shares: tuple[int, ...] = (TAPER_UNIT,) * TAPER_LEVELS
+
+    def at(self, near: int, level: int) -> int:
+        """Return the largest error at a level."""
+        share = self.shares[min(level, TAPER_LEVELS) - 1] if level else TAPER_UNIT
+        return near * share // TAPER_UNIT

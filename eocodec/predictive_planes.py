@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder
 from eocodec.errors import FormatError
-from eocodec.fitting import fit_prediction, fit_scales
+from eocodec.fitting import fit_prediction
 from eocodec.interlace import (
     PASSES,
     CodedPlane,
@@ -27,11 +27,11 @@ from eocodec.interlace import (
     pad_phase,
     phase_shape,
 )
-from eocodec.predictive_parameters import (
-    PassParameters,
-)
+from eocodec.pooling import PlaneParameters, Pool
+from eocodec.predictive_parameters import PassParameters, Taper
 from eocodec.predictive_side import PlaneSide
 from eocodec.residuals import ClassScheme, ResidualModel, SortedPass, sort_pass
+from eocodec.scale_fitting import fit_scales
 
 IntArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -94,6 +94,14 @@ class PlaneEncoder:
         Samples to code; None codes all.
     scheme : ClassScheme
         Classes of the residuals.
+    shared : dict
+        Parameters of passes that cost nothing to send.
+    pool : Pool, optional
+        Collects samples of the passes.
+    taper : Taper
+        How the largest error falls towards the coarse levels.
+    forced : bool
+        Whether to take the shared parameters where there are any, without trying others.
     """
 
     def __init__(
@@ -103,41 +111,59 @@ class PlaneEncoder:
         values: IntArray,
         valid: BoolArray | None,
         scheme: ClassScheme,
+        shared: PlaneParameters,
+        pool: Pool | None = None,
+        *,
+        taper: Taper,
+        forced: bool = False,
     ) -> None:
+        self._taper = taper
         self._tops = tops
         self._near = near
         self._values = values
         self._valid = valid
         self._scheme = scheme
+        self._shared = shared
+        self._pool = pool
+        self._forced = forced
         self.base = int(values[0, 0]) if tops[0] else 0
         self.parameters: dict[tuple[int, Shape], PassParameters] = {}
         self.passes: list[SortedPass] = []
 
     def step(self, level: int, phase: Shape, context: PassContext) -> tuple[IntArray, IntArray]:
         """Return decoded values and residuals of one pass."""
+        near = self._taper.at(self._near, level)
         target = _phase_of(self._values, level, phase)
         valid = None if self._valid is None else _phase_of(self._valid, level, phase)
         hit, copied = context.copies() or (None, None)
         fitted = valid if hit is None else ~hit if valid is None else valid & ~hit
-        draft = fit_prediction(context, target, fitted, self._tops, self._near)
+        shared = self._shared.get((level, phase))
+        if shared is not None and self._forced:
+            draft = shared
+        else:
+            draft = fit_prediction(context, target, fitted, self._tops, near, shared)
         prediction = context.predict(draft, self._tops[0])
         if hit is not None and copied is not None:
             np.copyto(prediction, copied, where=hit)
         residual = target - prediction
         if valid is not None:
             residual[~valid] = 0
-        scales = fit_scales(context, np.abs(residual), fitted, draft.kind, self._near)
-        parameters = replace(draft, scales=scales)
+        if self._pool is not None:
+            self._pool.add((level, phase), context, target, residual, fitted, self._tops, near)
+        parameters = draft
+        if draft is not shared:
+            scales = fit_scales(context, np.abs(residual), fitted, draft.kind, near)
+            parameters = replace(draft, scales=scales)
         self.parameters[level, phase] = parameters
-        symbols = quantise(residual, self._near)
-        classes = self._scheme.classify(context.scale(parameters, self._near))
+        symbols = quantise(residual, near)
+        classes = self._scheme.classify(context.scale(parameters, near))
         if hit is not None:
             classes[hit] = self._scheme.copied
         if valid is None:
             self.passes.append(sort_pass(classes.ravel(), symbols.ravel()))
         else:
             self.passes.append(sort_pass(classes[valid], symbols[valid]))
-        return reconstruct(prediction, symbols, self._near, self._tops[0])
+        return reconstruct(prediction, symbols, near, self._tops[0])
 
 
 def quantise(residual: IntArray, near: int) -> IntArray:
@@ -170,7 +196,9 @@ class PlaneDecoder:
         model: ResidualModel,
         stream: SymbolDecoder,
         work: np.dtype[Any],
+        taper: Taper,
     ) -> None:
+        self._taper = taper
         self._passes = side.passes
         self._top = 0 if side.plane is None else side.plane.top
         self._near = 0 if side.plane is None else side.plane.near
@@ -181,9 +209,10 @@ class PlaneDecoder:
 
     def step(self, level: int, phase: Shape, context: PassContext) -> tuple[IntArray, IntArray]:
         """Return values and residuals of one pass."""
+        near = self._taper.at(self._near, level)
         parameters = self._passes[level, phase]
         prediction = context.predict(parameters, self._top)
-        classes = self._model.scheme.classify(context.scale(parameters, self._near))
+        classes = self._model.scheme.classify(context.scale(parameters, near))
         found = context.copies()
         if found is not None:
             hit, copied = found
@@ -196,7 +225,7 @@ class PlaneDecoder:
             valid = _phase_of(self._valid, level, phase)
             symbols = np.zeros(context.shape, self._work)
             symbols[valid] = self._model.decode(self._stream, classes[valid], self._work)
-        values, residual = reconstruct(prediction, symbols, self._near, self._top)
+        values, residual = reconstruct(prediction, symbols, near, self._top)
         if int(values.min()) < 0 or int(values.max()) > self._top:
             raise FormatError("predictive layer decodes to a sample out of range")
         return values, residual

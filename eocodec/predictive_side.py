@@ -6,7 +6,7 @@ SPEC.md, "Predictive layer", is normative.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from eocodec.predictive_parameters import (
     PassParameters,
 )
 
-OFFSET, RANKS, GRID, LEARNED, SMOOTH_RANKS = range(5)
+OFFSET, RANKS, GRID, LEARNED, SMOOTH_RANKS, SAME_GRID, SAME = range(7)
 _MAX_SMOOTH = 1 << 30
 
 
@@ -40,7 +40,8 @@ class PlaneSide:
     """Side information of one plane, in coding order.
 
     References from the number of planes on are the learned planes. A plane of None is not coded: its
-    samples are those of the learned layers. Pattern k > 0 is the k-th of copies, 0 is none.
+    samples are those of the learned layers. Pattern k > 0 is the k-th of copies, 0 is none. Donor d > 0
+    is the d-th coded plane back, whose parameters those passes share that are equal; 0 is none.
     """
 
     index: int
@@ -49,6 +50,7 @@ class PlaneSide:
     pattern: int
     base: int
     passes: dict[tuple[int, Shape], PassParameters]
+    donor: int = 0
 
     @property
     def coded(self) -> bool:
@@ -56,34 +58,97 @@ class PlaneSide:
         return self.plane is not None and self.plane.top > 0
 
 
-def side_integers(side: PlaneSide, shape: Shape) -> list[int]:
-    """Return the integers that describe one plane of `shape` (H, W)."""
+@dataclass
+class PlaneHistory:
+    """What the side information of a plane may refer to of those before it, in coding order.
+
+    Attributes
+    ----------
+    per_band : int
+        Planes a band.
+    maps : dict
+        The last map of each half of the bands.
+    grid : tuple of float, or None
+        Start and step of the last grid.
+    coded : list of PlaneSide
+        Planes with samples of their own.
+    last : int
+        Number of the last plane, -1 before the first.
+    """
+
+    per_band: int
+    maps: dict[int, Plane] = field(default_factory=dict)
+    grid: tuple[float, float] | None = None
+    coded: list[PlaneSide] = field(default_factory=list)
+    last: int = -1
+
+    def add(self, side: PlaneSide) -> None:
+        """Note one plane."""
+        self.last = side.index
+        if side.plane is not None:
+            self.maps[side.index % self.per_band] = side.plane
+            self.grid = side.plane.grid or self.grid
+        if side.coded:
+            self.coded.append(side)
+
+    @property
+    def base(self) -> int:
+        """Return the base of the last coded plane, 0 before the first."""
+        return self.coded[-1].base if self.coded else 0
+
+
+def side_integers(side: PlaneSide, history: PlaneHistory, shape: Shape) -> list[int]:
+    """Return the integers that describe one plane of `shape` (H, W), and note it."""
+    out = [side.index - history.last - 1, *_map_integers(side, history)]
+    if side.coded:
+        out += [side.base - history.base, side.pattern, len(side.references)]
+        out += [side.index - other for other in side.references]
+        out += [side.donor, *_pass_integers(side, history, shape)]
+    history.add(side)
+    return out
+
+
+def _map_integers(side: PlaneSide, history: PlaneHistory) -> list[int]:
+    """Return form and map of a plane."""
     plane = side.plane
     if plane is None:
-        return [side.index, LEARNED]
-    form = OFFSET if plane.grid is None else GRID
+        return [LEARNED]
+    last = history.maps.get(side.index % history.per_band)
+    if last is not None and plane.same_map(last):
+        return [SAME]
+    scalars = [plane.low, plane.top, plane.near]
+    if plane.grid is not None:
+        if plane.grid == history.grid:
+            return [SAME_GRID, *scalars]
+        words = [int.from_bytes(struct.pack("<d", value), "little") for value in plane.grid]
+        return [GRID, *scalars, *(half for word in words for half in divmod(word, 1 << 32))]
     gaps = np.zeros(0, np.int64) if plane.gaps is None else plane.gaps - 1
-    if gaps.size:
-        changes = np.diff(gaps, prepend=0)
-        smooth = np.abs(changes).max() < _MAX_SMOOTH and _bits(2 * changes) < _bits(2 * gaps)
-        form, gaps = (SMOOTH_RANKS, changes) if smooth else (RANKS, gaps)
-    out = [side.index, form, plane.low, plane.top, plane.near, *map(int, gaps)]
-    for value in plane.grid or ():
-        out += divmod(int.from_bytes(struct.pack("<d", value), "little"), 1 << 32)
-    if not plane.top:
-        return out
-    out += [side.base, side.pattern, len(side.references), *side.references]
+    if not gaps.size:
+        return [OFFSET, *scalars]
+    changes = np.diff(gaps, prepend=0)
+    smooth = np.abs(changes).max() < _MAX_SMOOTH and _bits(2 * changes) < _bits(2 * gaps)
+    form, gaps = (SMOOTH_RANKS, changes) if smooth else (RANKS, gaps)
+    return [form, *scalars, *map(int, gaps)]
+
+
+def _pass_integers(side: PlaneSide, history: PlaneHistory, shape: Shape) -> list[int]:
+    """Return the parameters of the passes of a plane."""
+    shared = history.coded[-side.donor].passes if side.donor else {}
+    out: list[int] = []
     constant = 0
-    for key in _pass_keys(shape):
+    for key in pass_keys(shape):
         parameters = side.passes[key]
         kind, shift = KINDS[parameters.kind], parameters.shift
-        out.append(parameters.kind)
-        weights = parameters.spatial + parameters.spectral
-        if weights:
-            out += [shift, *(weight >> shift for weight in weights)]
         scales = parameters.scales if kind.scales else parameters.scales[:1]
         indices = [int(np.searchsorted(SCALES, scale)) for scale in scales]
-        out += [indices[0] - constant, *indices[1:]]
+        if parameters == shared.get(key):
+            out.append(0)
+        else:
+            out.append(parameters.kind + (1 if shared else 0))
+            weights = parameters.spatial + parameters.spectral
+            if weights:
+                out += [shift, *(weight >> shift for weight in weights)]
+            out += [indices[0] - constant, *indices[1:]]
         constant = indices[0]
     return out
 
@@ -92,7 +157,7 @@ def _bits(values: npt.NDArray[np.int64]) -> float:
     return float(np.log2(np.abs(values) + 1.0).sum())
 
 
-def _pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
+def pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
     """Return (level, phase) of every pass with samples, in coding order."""
     shapes = level_shapes(*shape)
     return [
@@ -105,6 +170,7 @@ def _pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
 
 def parse_plane(
     side: IntegerReader,
+    history: PlaneHistory,
     earlier: dict[int, PlaneSide],
     number: int,
     shape: Shape,
@@ -117,66 +183,100 @@ def parse_plane(
 
     `learned` tells whether there are learned planes to refer to; there are `patterns` of copies.
     """
-    index = side.take(0, number - 1)
+    index = side.take(-history.last - 1, number - 2 - history.last) + history.last + 1
     if index in earlier:
         raise FormatError(f"predictive layer codes plane {index} twice")
-    plane = _parse_map(side, dtype, wide)
+    plane = _parse_map(side, history, index, dtype, wide)
     if plane is None and not learned:
         raise FormatError("predictive layer leaves a plane to learned layers that it does not have")
     if plane is None or not plane.top:
         return PlaneSide(index, plane, (), 0, 0, {})
-    base = side.take(0, plane.top)
+    base = history.base + side.take(-history.base, plane.top - history.base)
     pattern = side.take(0, patterns)
-    references = tuple(side.take_many(side.take(0, MAX_REFERENCES)))
+    references = tuple(
+        index - distance for distance in side.take_many(side.take(0, MAX_REFERENCES))
+    )
     known = {other for other in references if other in earlier and earlier[other].coded}
     known |= {number + index} if learned else set()
     if len(set(references)) < len(references) or not known.issuperset(references):
         raise FormatError("predictive layer refers to a plane that is constant or not decoded yet")
+    donor = side.take(0, len(history.coded))
+    shared: dict[tuple[int, Shape], PassParameters] = {}
+    if donor:
+        giver = history.coded[-donor]
+        if len(giver.references) != len(references):
+            raise FormatError("predictive layer shares parameters among unlike planes")
+        shared = giver.passes
     passes = {}
     constant = 0
-    for key in _pass_keys(shape):
-        number_of_kind = side.take(0, len(KINDS) - 1)
-        kind = KINDS[number_of_kind]
-        count = kind.spatial + kind.details * len(references)
-        shift = side.take(0, MAX_SHIFT) if count else 0
-        weights = tuple(weight << shift for weight in side.take_many(count))
-        if max(map(abs, weights), default=0) > MAX_WEIGHT:
-            raise FormatError("predictive layer has a weight out of range")
-        constant += side.take(-constant, len(SCALES) - 1 - constant)
-        terms = SCALE_WEIGHTS - 1 if kind.scales else 0
-        scales = [int(SCALES[constant])]
-        scales += [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
-        scales += [0] * (SCALE_WEIGHTS - len(scales))
-        spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
-        passes[key] = PassParameters(number_of_kind, shift, spatial, spectral, tuple(scales))
-    return PlaneSide(index, plane, references, pattern, base, passes)
+    for key in pass_keys(shape):
+        code = side.take(0, len(KINDS) - 1 + (1 if shared else 0))
+        if shared and code == 0:
+            passes[key] = shared[key]
+        else:
+            passes[key] = _parse_pass(side, code - (1 if shared else 0), constant, len(references))
+        constant = int(np.searchsorted(SCALES, passes[key].scales[0]))
+    return PlaneSide(index, plane, references, pattern, base, passes, donor)
 
 
-def _parse_map(side: IntegerReader, dtype: np.dtype[Any], wide: bool) -> Plane | None:
+def _parse_pass(side: IntegerReader, number: int, constant: int, references: int) -> PassParameters:
+    """Return the parameters of a pass of kind `number`, after one whose s₀ has the index `constant`."""
+    kind = KINDS[number]
+    count = kind.spatial + kind.details * references
+    shift = side.take(0, MAX_SHIFT) if count else 0
+    weights = tuple(weight << shift for weight in side.take_many(count))
+    if max(map(abs, weights), default=0) > MAX_WEIGHT:
+        raise FormatError("predictive layer has a weight out of range")
+    constant += side.take(-constant, len(SCALES) - 1 - constant)
+    terms = SCALE_WEIGHTS - 1 if kind.scales else 0
+    scales = [int(SCALES[constant])]
+    scales += [int(SCALES[side.take(0, len(SCALES) - 1)]) for _ in range(terms)]
+    scales += [0] * (SCALE_WEIGHTS - len(scales))
+    spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
+    return PassParameters(number, shift, spatial, spectral, tuple(scales))
+
+
+def _parse_map(
+    side: IntegerReader, history: PlaneHistory, index: int, dtype: np.dtype[Any], wide: bool
+) -> Plane | None:
     """Return how values map to samples; None for a plane that the learned layers hold."""
-    form = side.take(OFFSET, SMOOTH_RANKS)
+    form = side.take(OFFSET, SAME)
     if form == LEARNED:
         return None
+    if form == SAME:
+        if index % history.per_band not in history.maps:
+            raise FormatError("predictive layer repeats a map before the first")
+        return history.maps[index % history.per_band]
     low = side.take(0, (1 << 32) - 1)
     top = side.take(0, (1 << 32) - 1 if wide else NARROW_TOP)
     near = side.take(0, top)
+    if form in (GRID, SAME_GRID):
+        return _parse_grid(side, Plane(low, top, near=near), form, history, dtype)
     gaps = None
     if form in (RANKS, SMOOTH_RANKS):
         gaps = np.array(side.take_many(top), np.int64)
         gaps = (np.cumsum(gaps) if form == SMOOTH_RANKS else gaps) + 1
-    if form != GRID:
-        plane = checked_plane(low, top, gaps, key_bits(dtype))
-        return replace(plane, near=near)
-    words = [side.take(0, (1 << 32) - 1) for _ in range(4)]
-    start, step = (
-        struct.unpack("<d", (high << 32 | word).to_bytes(8, "little"))[0]
-        for high, word in (words[:2], words[2:])
-    )
-    end = start + step * top
-    if dtype.kind != "f" or not (
-        step > 0
-        and abs(start) <= float(np.finfo(dtype).max)
-        and abs(end) <= float(np.finfo(dtype).max)
-    ):
+    plane = checked_plane(low, top, gaps, key_bits(dtype))
+    return replace(plane, near=near)
+
+
+def _parse_grid(
+    side: IntegerReader, plane: Plane, form: int, history: PlaneHistory, dtype: np.dtype[Any]
+) -> Plane:
+    """Return `plane` on the grid that follows, or on the last one."""
+    grid = history.grid
+    if form == GRID:
+        words = [side.take(0, (1 << 32) - 1) for _ in range(4)]
+        start, step = (
+            struct.unpack("<d", (high << 32 | word).to_bytes(8, "little"))[0]
+            for high, word in (words[:2], words[2:])
+        )
+        grid = start, step
+    if grid is None:
+        raise FormatError("predictive layer repeats a grid before the first")
+    start, step = grid
+    most = float(np.finfo(dtype).max) if dtype.kind == "f" else 0.0
+    ends = start + step * plane.low, start + step * (plane.low + plane.top)
+    if not (step > 0 and abs(start) <= most and all(abs(end) <= most for end in ends)):
         raise FormatError("predictive layer declares a grid outside its dtype")
-    return Plane(low, top, grid=(start, step), near=near)
+    return replace(plane, grid=grid)

@@ -62,24 +62,32 @@ class SpecDecoder:
     def __init__(
         self, layer: bytes, shape: tuple[int, int, int], learned: npt.NDArray[Any] | None
     ) -> None:
-        assert layer[0] == 1
-        bands, height, width = shape
-        self.bands = bands
+        assert layer[0] == 2
         size, used = read_varint(layer[1:])
         body = layer[1 + used :]
         self.side = iter(read_side_information(body[:size]))
         self.stream = RangeReader(body[size:])
+        period = next(self.side)
+        self.seen: set[str] = {"fold"} if period else set()
+        bands, height, width = shape
+        if period:
+            bands, height, width = height * width, bands // period, period
+        self.bands = bands
         repeats = [self.read_repeats(), self.read_repeats()]
         rows = [row for row in range(height) if row not in repeats[0]]
         columns = [column for column in range(width) if column not in repeats[1]]
         self.shape = len(rows), len(columns)
-        self.seen: set[str] = {"repeats"} if any(repeats) else set()
+        self.seen |= {"repeats"} if any(repeats) else set()
         if learned is not None:
             learned = learned[:, rows][:, :, columns]
         self.octave_bits, self.wide = next(self.side), next(self.side)
+        self.taper = [16] + [next(self.side) for _ in range(3)]
+        self.seen |= {"taper"} if min(self.taper) < 16 else set()
         self.labels = [self.read_pattern() for _ in range(next(self.side))]
         self.seen |= {"copies"} if self.labels else set()
-        sides = [self.read_plane() for _ in range(bands)]
+        sides: list[dict[str, Any]] = []
+        for _ in range(bands):
+            sides.append(self.read_plane(sides))
         self.tables: dict[int, list[int]] = {}
         index = -1
         for _ in range(next(self.side)):
@@ -100,6 +108,11 @@ class SpecDecoder:
                     thin = sum(r <= y for r in rows) - 1, sum(c <= x for c in columns) - 1
                     value = learned[index][thin] if grid is None else plane["value"](grid[thin])
                     self.out[index, y, x] = value
+        if period:
+            unfolded = np.zeros(shape)
+            for c, y, x in np.ndindex(*shape):
+                unfolded[c, y, x] = self.out[y * shape[2] + x, c // period, c % period]
+            self.out = unfolded
 
     def learn(self, number: int, plane: dict[str, Any], samples: npt.NDArray[Any]) -> None:
         """Note the learned plane of unsigned samples at every level."""
@@ -161,31 +174,34 @@ class SpecDecoder:
             if shapes[level][0] > phase[0] and shapes[level][1] > phase[1]
         ]
 
-    def read_plane(self) -> dict[str, Any]:
+    def read_plane(self, before: list[dict[str, Any]]) -> dict[str, Any]:
         side = self.side
-        plane: dict[str, Any] = {"index": next(side), "form": next(side), "passes": {}, "refs": []}
-        if plane["form"] == 3:
+        last = before[-1]["index"] if before else -1
+        plane: dict[str, Any] = {"index": last + 1 + next(side), "passes": {}, "refs": []}
+        form = plane["form"] = next(side)
+        if form == 3:
             return plane
-        low, top, near = plane["low"], plane["top"], plane["near"] = [next(side) for _ in range(3)]
-        plane["ranked"], plane["base"] = plane["form"] in (1, 4), 0
-        plane["value"] = lambda v: low + v
-        if plane["ranked"]:
-            keys, gap = [low], 0
-            for _ in range(top):
-                gap = next(side) + (gap if plane["form"] == 4 else 0)
-                keys.append(keys[-1] + gap + 1)
-            plane["value"] = lambda v: keys[v]
-        if plane["form"] == 2:
-            start, step = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
-            plane["value"] = lambda v: start + step * v
-        self.seen |= {"near"} if near else set()
-        if top:
-            plane["base"], plane["pattern"] = next(side), next(side)
-            plane["refs"] = [next(side) for _ in range(next(side))]
+        plane |= self.read_map(form, [other for other in before if other["form"] != 3])
+        self.seen |= {"near"} if plane["near"] else set()
+        if plane["top"]:
+            coded = [other for other in before if other["form"] != 3 and other["top"]]
+            plane["base"] = next(side) + (coded[-1]["base"] if coded else 0)
+            plane["pattern"] = next(side)
+            plane["refs"] = [plane["index"] - next(side) for _ in range(next(side))]
             self.seen |= {"learned"} if max(plane["refs"], default=0) >= self.bands else set()
+            donor = next(side)
             constant = 0
             for key in self.passes():
-                spatial, details, scales = KINDS[next(side)]
+                code = next(side)
+                if donor:
+                    assert len(coded[-donor]["refs"]) == len(plane["refs"])
+                    self.seen.add("donor")
+                    if code == 0:
+                        plane["passes"][key] = coded[-donor]["passes"][key]
+                        constant = plane["passes"][key][3]
+                        continue
+                    code -= 1
+                spatial, details, scales = KINDS[code]
                 number = spatial + details * len(plane["refs"])
                 shift = next(side) if number else 0
                 w = [next(side) * 2**shift for _ in range(number)]
@@ -195,8 +211,34 @@ class SpecDecoder:
                 self.seen.add(f"details {details}")
                 v = [w[spatial + details * i :][:details] for i in range(len(plane["refs"]))]
                 w = w[:spatial] + [0] * (11 - spatial)
-                plane["passes"][key] = w, v, s + [0] * (9 - scales)
+                plane["passes"][key] = w, v, s + [0] * (9 - scales), constant
         return plane
+
+    def read_map(self, form: int, before: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what the form says of a plane; `before` are those with a map."""
+        side = self.side
+        if form == 6:
+            same = ("low", "top", "near", "ranked", "grid", "value")
+            return {key: before[-1][key] for key in same} | {"base": 0}
+        low, top, near = [next(side) for _ in range(3)]
+        out: dict[str, Any] = {"low": low, "top": top, "near": near, "base": 0}
+        out["ranked"] = form in (1, 4)
+        out["grid"] = next((other["grid"] for other in before[::-1] if other["grid"]), None)
+        out["value"] = lambda v: low + v
+        if out["ranked"]:
+            keys, gap = [low], 0
+            for _ in range(top):
+                gap = next(side) + (gap if form == 4 else 0)
+                keys.append(keys[-1] + gap + 1)
+            out["value"] = lambda v: keys[v]
+        if form == 2:
+            out["grid"] = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
+        if form in (2, 5):
+            start, step = out["grid"]
+            out["value"] = lambda v: start + step * (low + v)
+        else:
+            out["grid"] = None
+        return out
 
     def read_halves(self) -> list[int]:
         return [next(self.side) << 32 | next(self.side) for _ in range(2)]
@@ -227,7 +269,7 @@ class SpecDecoder:
         grid: Grid,
         errors: Grid,
     ) -> None:
-        w, v, s = plane["passes"][level, phase]
+        w, v, s, _ = plane["passes"][level, phase]
         shown = [self.levels[ref][level] for ref in plane["refs"]]
         missed = [errors for _, errors in shown if errors is not None]
         labels = None
@@ -239,7 +281,8 @@ class SpecDecoder:
                 for x in range(shape[1])
             }
         last = ((24, 48)[self.wide] - 3) << self.octave_bits
-        step = 2 * plane["near"] + 1
+        near = plane["near"] * self.taper[min(level, 3)] // 16
+        step = 2 * near + 1
         samples = []
         for y in range(phase[0], shape[0], 2):
             for x in range(phase[1], shape[1], 2):
@@ -250,11 +293,11 @@ class SpecDecoder:
                 total += 4 * sum(a * b for a, b in zip(w, f[1:], strict=True))
                 learned_detail = 0
                 for weights, (values, misses) in zip(v, shown, strict=True):
-                    near = sum(look(values, shape, *spot) for spot in spots[:4])
-                    detail = [4 * values[y, x] - near]
+                    around = sum(look(values, shape, *spot) for spot in spots[:4])
+                    detail = [4 * values[y, x] - around]
                     for dy, dx in PAIRS:
                         pair = look(values, shape, y + dy, x + dx)
-                        detail.append(2 * (pair + look(values, shape, y - dy, x - dx)) - near)
+                        detail.append(2 * (pair + look(values, shape, y - dy, x - dx)) - around)
                     total += sum(a * b for a, b in zip(weights, detail, strict=False))
                     learned_detail = abs(detail[0]) if misses is None else learned_detail
                 prediction = min(max(total >> 10, 0), plane["top"])
@@ -280,7 +323,7 @@ class SpecDecoder:
         residuals = self.read_residuals([sample[0] for sample in samples], last)
         for (_, y, x, prediction), residual in zip(samples, residuals, strict=True):
             value = prediction + residual * step
-            assert plane["near"] or 0 <= value <= plane["top"]
+            assert near or 0 <= value <= plane["top"]
             grid[y, x] = min(max(value, 0), plane["top"])
             errors[y, x] = abs(residual * step)
 
@@ -395,7 +438,29 @@ def test_bounds_decode_by_the_specification() -> None:
     relative = ErrorBounds((None,) * 3, relative=0.02)
     check(pixels.astype(np.uint16), "form 4", bounds=relative)
     floats = (pixels / np.float32(7)).astype(np.float32)
-    check(floats, "near", "form 2", bounds=ErrorBounds((0.7,) * 3))
+    check(floats, "near", "form 2", "form 6", bounds=ErrorBounds((0.7,) * 3))
+    floats[0], floats[1, 0, 0] = 50, 100
+    check(floats, "form 2", "form 5", "form 6", bounds=ErrorBounds((0.7,) * 3))
+
+
+def test_shared_parameters_decode_by_the_specification() -> None:
+    levels = np.cumsum(textured((9, 15, 14), 8), axis=0) / np.float32(900)
+    check(levels.astype("f4"), "donor", "form 6", bounds=ErrorBounds((0.01,) * 9))
+
+
+def test_folded_columns_decode_by_the_specification() -> None:
+    columns = textured((36, 2, 3), 9).reshape(3, 12, 2, 3) + 40 * np.arange(12)[:, None, None]
+    check(columns.reshape(36, 2, 3).astype(np.uint16), "fold")
+    floats = (columns.reshape(36, 2, 3) / np.float32(7)).astype(np.float32)
+    check(floats, "fold", bounds=ErrorBounds((2.0,) * 36))
+
+
+def test_tapered_bounds_decode_by_the_specification() -> None:
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:40, :48] / 20
+    ground = sum(np.sin(3 * rng.normal() * x + 3 * rng.normal() * y + k) for k in range(5))
+    levels = [ground * (1 + 0.1 * level) + 0.3 * np.sin(level + 2 * x) for level in range(3)]
+    check(np.stack(levels).astype("f4"), "taper", bounds=ErrorBounds((0.1,) * 3))
 
 
 def test_a_guarantee_layer_decodes_by_the_specification() -> None:
