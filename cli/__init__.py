@@ -21,6 +21,7 @@ _COMMANDS = (
     "models",
     "compare",
     "export",
+    "references",
     "features",
     "train",
 )

@@ -37,5 +37,7 @@ def s3_server(monkeypatch):
     try:
         yield fs, requests
     finally:
+        # Buckets outlive the server: they are the process's.
+        fs.rm(BUCKET, recursive=True)
         s3fs.S3FileSystem.clear_instance_cache()
         server.stop()
