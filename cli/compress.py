@@ -186,7 +186,8 @@ def _sources_and_output(paths: tuple[str, ...], output: str | None) -> tuple[lis
 
 
 def _default_output(sources: list[str]) -> str:
-    name = Path(sources[0])
+    first = sources[0]
+    name = Path(first.rsplit("/", 1)[-1] if "://" in first else first)
     stem = re.sub(r"[._-]10m$", "", name.stem) if len(sources) == 2 else name.stem
     return str(name.with_name(f"{stem or name.stem}.eoc"))
 

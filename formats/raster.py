@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from eocodec.bands import match_band
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
+from eocodec.formats.eoc.remote import filesystem, is_url, problem
 from eocodec.formats.geotiff_metadata import (
     common_nodata,
     dataset_bands,
@@ -26,6 +27,7 @@ from eocodec.formats.geotiff_metadata import (
 )
 
 _CACHE_MEGABYTES = 64
+_OF_GDAL = ("http", "https", "ftp", "gs", "az", "oss", "zip", "tar", "gzip")
 
 
 class Raster(Protocol):
@@ -62,7 +64,7 @@ class GeoTiff:
     Parameters
     ----------
     path : str or path-like
-        File name or URL.
+        File name or URL: GDAL reads those of its own protocols, fsspec S3 and all others.
 
     Raises
     ------
@@ -74,7 +76,7 @@ class GeoTiff:
         self.name = os.fspath(path)
         with without_georeference_warning():
             try:
-                self._source = rasterio.open(self.name)
+                self._source = rasterio.open(self.name, opener=_opener(self.name))
             except RasterioError as error:
                 raise InputError(f"cannot read {self.name} as a raster: {error}") from error
         try:
@@ -152,6 +154,22 @@ def windows(height: int, width: int, rows: int, columns: int) -> Iterator[tuple[
                 slice(top, min(top + rows, height)),
                 slice(left, min(left + columns, width)),
             )
+
+
+def _opener(path: str) -> Any:
+    """Return the file system with which GDAL is to read a path, None where it has its own.
+
+    GDAL reads S3 too, but takes credentials and server from elsewhere than fsspec does for containers.
+    """
+    scheme = path.partition("://")[0]
+    if not is_url(path) or scheme.partition("+")[0] in _OF_GDAL:
+        return None
+    fs, remote = filesystem(path, {})
+    try:
+        fs.info(remote)
+    except Exception as error:
+        raise InputError(f"cannot read {path}: {problem(error)}") from error
+    return fs
 
 
 def _window(rows: slice, columns: slice) -> Window:

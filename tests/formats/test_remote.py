@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from click.testing import CliRunner
 
@@ -29,6 +31,7 @@ RASTER = RANDOM.integers(0, 4000, (2, 384, 512)).astype("uint16")
 # Every tile is constant, so that it is quickly encoded.
 FLAT = np.kron(RANDOM.integers(0, 4000, (2, 6, 8)), np.ones((64, 64))).astype("uint16")
 WINDOW = (slice(100, 300), slice(200, 500))
+SCENE = str(Path(__file__).parents[1] / "data" / "s2_chesapeake.tif")
 URL = f"s3://{BUCKET}/folder/x.eoc"
 
 
@@ -392,3 +395,32 @@ def test_xarray_opens_urls(container, s3):
     with xr.open_dataset("memory://remote/ds.eoc", engine="eocodec") as back:
         np.testing.assert_array_equal(back.dn, FLAT)
     fsspec.filesystem("memory").rm("/remote", recursive=True)
+
+
+def test_rasters_are_compressed_from_and_to_s3(s3, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fs, _ = s3
+    with rasterio.open(SCENE) as source:
+        pixels = source.read(window=((0, 60), (0, 50)))
+        profile = {**source.profile, "height": 60, "width": 50}
+    with rasterio.open("crop.tif", "w", **profile) as target:
+        target.write(pixels)
+    fs.put_file("crop.tif", f"{BUCKET}/scene.tif")
+    scene, packed = f"s3://{BUCKET}/scene.tif", f"s3://{BUCKET}/out/scene.eoc"
+    command("compress", scene, packed, "--lossless")
+    command("compress", scene, "--lossless")
+    assert (tmp_path / "scene.eoc").read_bytes() == fs.cat_file(packed)
+    assert command("validate", packed).stdout == f"{packed}: ok, 1 arrays, 1 tiles\n"
+    shown = json.loads(command("compare", scene, packed, "--no-png", "--json").stdout)
+    assert shown["rmse"] == 0
+    command("decompress", packed)
+    command("export", packed, "cog.tif")
+    for name in ("scene.tif", "cog.tif"):
+        with rasterio.open(name) as source:
+            np.testing.assert_array_equal(source.read(), pixels)
+
+
+def test_a_raster_that_is_not_there_gives_one_line(s3):
+    url = f"s3://{BUCKET}/none.tif"
+    (line,) = command("compress", url, "--lossless", status=1).stderr.splitlines()
+    assert line == f"eocodec: error: cannot read {url}: no such file"
