@@ -163,7 +163,10 @@ def _places(plan: FeaturePlan, block: FeatureBlock) -> dict[str, np.ndarray[Any,
 def _write_zarr(plan: FeaturePlan, path: Path, blocks: Iterator[FeatureBlock]) -> None:
     grid, count = plan.grid, len(plan.names)
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes={"eocodec": about(plan)})
-    attributes = {"coordinates": "row column spatial_ref", "grid_mapping": "spatial_ref"}
+    attributes: dict[str, Any] = {
+        "coordinates": "row column spatial_ref",
+        "grid_mapping": "spatial_ref",
+    }
     side = max(1, int((_CHUNK_VALUES / count) ** 0.5))
     chunks = tuple(min(side, n) for n in grid.shape)
     features = group.create_array(
@@ -196,20 +199,23 @@ def _write_coordinates(plan: FeaturePlan, group: zarr.Group) -> None:
         "feature", shape=(len(plan.names),), dtype=str, dimension_names=("feature",)
     )
     names[:] = np.array(plan.names, dtype=object)
-    coordinates = {"row": ("y", grid.row()), "column": ("x", grid.column())}
+    coordinates: dict[str, tuple[str, np.ndarray[Any, Any]]] = {
+        "row": ("y", grid.row()),
+        "column": ("x", grid.column()),
+    }
     transform = grid.transform
     if transform is not None and not (transform[1] or transform[3]):
         x, y = grid.centres()
         coordinates |= {"y": ("y", y[:, 0]), "x": ("x", x[0])}
     for name, (dimension, values) in coordinates.items():
         group.create_array(name, data=np.ascontiguousarray(values), dimension_names=(dimension,))
-    mapping = {} if grid.header.crs is None else {"crs_wkt": _wkt(grid.header.crs)}
+    mapping: dict[str, Any] = {} if grid.header.crs is None else {"crs_wkt": _wkt(grid.header.crs)}
     if transform is not None:
         a, b, c, d, e, f = transform
         mapping["GeoTransform"] = " ".join(repr(float(value)) for value in (c, a, b, f, d, e))
     if "crs_wkt" in mapping:
         mapping["spatial_ref"] = mapping["crs_wkt"]
-    group.create_array("spatial_ref", data=np.int64(0), dimension_names=(), attributes=mapping)
+    group.create_array("spatial_ref", data=np.array(0), dimension_names=(), attributes=mapping)
 
 
 def _wkt(crs: str) -> str:

@@ -122,11 +122,11 @@ def _vectors(tokens: Tokens) -> DoubleArray:
 def _valid_shares(head: TileHead) -> FloatArray:
     """Share of the pixels of each cell that are valid in all bands, those outside the tile counted as not."""
     _, height, width = head.shape
-    valid = np.ones((height, width), bool)
+    invalid = np.zeros((height, width), bool)
     if head.mask is not None:
         mask = decode_mask(head.mask, head.shape, head.dtype.newbyteorder("="))
-        valid = ~mask.invalid.any(axis=0)
-    padded = np.pad(valid, ((0, -height % TOKEN_BLOCK), (0, -width % TOKEN_BLOCK)))
+        mask.invalid.any(axis=0, out=invalid)
+    padded = np.pad(~invalid, ((0, -height % TOKEN_BLOCK), (0, -width % TOKEN_BLOCK)))
     rows, columns = (n // TOKEN_BLOCK for n in padded.shape)
     cells = padded.reshape(rows, TOKEN_BLOCK, columns, TOKEN_BLOCK)
     return np.asarray(cells.mean(axis=(1, 3)), np.float32)
