@@ -50,9 +50,10 @@ def compress_batch(
     EocodecError
         When a file failed: the others are compressed by then.
     """
-    from eocodec.formats.batch import compress_files, remove_leftovers
+    from eocodec.formats.batch import compress_files
     from eocodec.formats.batch_cluster import local_client, remote_client
     from eocodec.formats.batch_jobs import plan_jobs
+    from eocodec.formats.batch_task import remove_leftovers
 
     if workers is not None and dask is not None:
         raise click.UsageError("--workers and --dask exclude each other")

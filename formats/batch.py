@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import chain
-from pathlib import Path
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import fsspec
 
 from eocodec.codec_models import find_card
-from eocodec.errors import EocodecError, InputError
-from eocodec.formats.batch_jobs import Job, plan_jobs
+from eocodec.errors import InputError
+from eocodec.formats.batch_jobs import plan_jobs
 from eocodec.formats.batch_manifest import Entry, Manifest
+from eocodec.formats.batch_task import Outcome, Task, compress_task, failure, name_of, pending
 from eocodec.formats.compress_options import CompressOptions
-from eocodec.formats.compression import compress_file
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_BLOCK = 1 << 20
 _HOW_NOT_WHAT = ("threads", "overwrite")
 
 
@@ -58,28 +53,6 @@ class BatchReport:
     written: tuple[Entry, ...]
     kept: tuple[Entry, ...]
     failed: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    entry: Entry
-    kept: bool = False
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A job as a worker gets it."""
-
-    number: int
-    job: Job
-    options: CompressOptions
-    settings: dict[str, Any]
-    known: Entry | None
-
-    @property
-    def ours(self) -> bool:
-        """Whether the manifest has the output, with the same settings."""
-        return self.known is not None and self.known.settings == self.settings
 
 
 def compress_files(
@@ -125,28 +98,100 @@ def compress_files(
         os.makedirs(room, exist_ok=True)
     manifest = Manifest(room)
     tasks = [
-        _Task(number, job, options, settings, manifest.get(_name(job)))
+        Task(number, job, options, settings, manifest.get(name_of(job)))
         for number, job in enumerate(jobs)
     ]
     refused = _refused(tasks, room)
     tasks = [task for task in tasks if task.number not in refused]
-    manifest.update(_pending(task) for task in tasks if not task.ours)
+    manifest.update(pending(task) for task in tasks if not task.ours)
     run = _run_here(tasks, progress) if client is None else _run_on(client, tasks, progress)
-    written, kept, failed = [], [], []
+    written: list[Entry] = []
+    kept: list[Entry] = []
+    failed = list(refused.values())
     try:
-        for outcome in chain(refused.values(), run):
-            entry = outcome.entry
-            if entry.status == "failed":
-                failed.append(entry)
-            else:
-                (kept if outcome.kept else written).append(entry)
-            if not _hides_another(entry, manifest):
+        with closing(run):
+            for outcome in run:
+                entry = outcome.entry
                 manifest.update([entry])
-            if progress is not None:
-                progress.file(entry)
+                if entry.status == "failed":
+                    failed.append(entry)
+                else:
+                    (kept if outcome.kept else written).append(entry)
+                if progress is not None:
+                    progress.file(entry)
     finally:
         manifest.write()
     return BatchReport(manifest.path, tuple(written), tuple(kept), tuple(failed))
+
+
+def _refused(tasks: Sequence[Task], room: str) -> dict[int, Entry]:
+    """Return the failures of those tasks whose output exists and must not be replaced.
+
+    They are none of the manifest's business: it says which files are the batch's own.
+    """
+    present = _names_in(room)
+    refused = {}
+    for task in tasks:
+        if not (task.ours or task.options.overwrite) and name_of(task.job) in present:
+            error = InputError(
+                f"{task.job.output} exists, of other settings or of no batch; choose another folder, "
+                "or let it be replaced (overwrite)"
+            )
+            refused[task.number] = failure(task, error)
+    return refused
+
+
+def _names_in(folder: str) -> set[str]:
+    if "://" not in folder:
+        return set(os.listdir(folder))
+    fs, path = fsspec.core.url_to_fs(folder)
+    try:
+        return {name.rpartition("/")[2] for name in fs.ls(path, detail=False)}
+    except FileNotFoundError:
+        return set()
+
+
+def _run_here(
+    tasks: Sequence[Task], progress: BatchProgress | None
+) -> Generator[Outcome, None, None]:
+    tell = (lambda number, done: None) if progress is None else progress.tiles
+    for task in tasks:
+        yield compress_task(task, tell)
+
+
+def _run_on(
+    client: Client, tasks: Sequence[Task], progress: BatchProgress | None
+) -> Generator[Outcome, None, None]:
+    from distributed import as_completed
+
+    topic = f"eocodec-{secrets.token_hex(8)}"
+    if progress is not None:
+        tell = progress.tiles
+        client.subscribe_topic(topic, lambda event: tell(*event[1]))
+    waiting = {
+        client.submit(
+            _compress_on_worker, task, topic, key=f"{topic}-{task.number}", pure=False
+        ): task
+        for task in tasks
+    }
+    try:
+        for future in as_completed(list(waiting), loop=client.loop):
+            task = waiting.pop(future)
+            error = future.exception()
+            yield future.result() if error is None else Outcome(failure(task, error))
+            future.release()
+    finally:
+        with suppress(Exception):
+            client.cancel(list(waiting))
+        if progress is not None:
+            client.unsubscribe_topic(topic)
+
+
+def _compress_on_worker(task: Task, topic: str) -> Outcome:
+    from distributed import get_worker
+
+    worker = get_worker()
+    return compress_task(task, lambda number, done: worker.log_event(topic, (number, done)))
 
 
 def settings_of(options: CompressOptions) -> dict[str, Any]:
@@ -162,166 +207,3 @@ def _given(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {key: _given(item) for key, item in value.items() if item is not None}
-
-
-def remove_leftovers(jobs: Sequence[Job]) -> None:
-    """Remove the temporary files that killed writers left beside their outputs."""
-    for job in jobs:
-        if "://" not in job.output:
-            folder, name = os.path.split(job.output)
-            for part in glob.glob(f".{glob.escape(name)}.*.part", root_dir=folder):
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, part))
-
-
-def _name(job: Job) -> str:
-    return job.output.rpartition("/")[2]
-
-
-def _pending(task: _Task) -> Entry:
-    sources = [{"path": source} for source in task.job.sources]
-    return Entry(output=_name(task.job), sources=sources, settings=task.settings)
-
-
-def _refused(tasks: Sequence[_Task], room: str) -> dict[int, _Outcome]:
-    """Return the failures of those tasks whose output exists and must not be replaced."""
-    present = _names_in(room)
-    return {
-        task.number: _Outcome(
-            _failed(
-                task,
-                InputError(
-                    f"{task.job.output} exists, of other settings or of no batch; choose another "
-                    "folder, or let it be replaced (overwrite)"
-                ),
-            )
-        )
-        for task in tasks
-        if not (task.ours or task.options.overwrite) and _name(task.job) in present
-    }
-
-
-def _names_in(folder: str) -> set[str]:
-    if "://" not in folder:
-        return set(os.listdir(folder))
-    fs, path = fsspec.core.url_to_fs(folder)
-    try:
-        return {name.rpartition("/")[2] for name in fs.ls(path, detail=False)}
-    except FileNotFoundError:
-        return set()
-
-
-def _hides_another(entry: Entry, manifest: Manifest) -> bool:
-    """Whether a failure would take the place of what is known of a finished container of other settings."""
-    known = manifest.get(entry.output)
-    finished = known is not None and known.status == "done"
-    return entry.status == "failed" and finished and known.settings != entry.settings
-
-
-def _run_here(tasks: Sequence[_Task], progress: BatchProgress | None) -> Iterator[_Outcome]:
-    for task in tasks:
-        yield _compress(task, lambda number, done: progress and progress.tiles(number, done))
-
-
-def _run_on(
-    client: Client, tasks: Sequence[_Task], progress: BatchProgress | None
-) -> Iterator[_Outcome]:
-    from distributed import as_completed
-
-    topic = f"eocodec-{secrets.token_hex(8)}"
-    if progress is not None:
-        client.subscribe_topic(topic, lambda event: progress.tiles(*event[1]))
-    waiting = {
-        client.submit(
-            _compress_on_worker, task, topic, key=f"{topic}-{task.number}", pure=False
-        ): task
-        for task in tasks
-    }
-    try:
-        for future in as_completed(list(waiting), loop=client.loop):
-            task = waiting.pop(future)
-            error = future.exception()
-            yield future.result() if error is None else _Outcome(_failed(task, error))
-            future.release()
-    finally:
-        with contextlib.suppress(Exception):
-            client.cancel(list(waiting))
-        if progress is not None:
-            client.unsubscribe_topic(topic)
-
-
-def _compress_on_worker(task: _Task, topic: str) -> _Outcome:
-    from distributed import get_worker
-
-    worker = get_worker()
-    return _compress(task, lambda number, done: worker.log_event(topic, (number, done)))
-
-
-def _compress(task: _Task, tell: Callable[[int, int], object]) -> _Outcome:
-    """Write a container unless it is there already; an error becomes a failed entry."""
-    job = task.job
-    done = 0
-
-    def count(_samples: int) -> None:
-        nonlocal done
-        done += 1
-        tell(task.number, done)
-
-    try:
-        remove_leftovers([job])
-        sources = [_identity(source) for source in job.sources]
-        if task.ours and _is_finished(task.known, sources, job.output):
-            return _Outcome(task.known, kept=True)
-        # What is there under this name is an older or unfinished state of the same output.
-        report = compress_file(
-            job.sources, job.output, replace(task.options, overwrite=True), count
-        )
-        entry = replace(
-            _pending(task),
-            status="done",
-            sources=sources,
-            bytes=report.size,
-            raw_bytes=report.raw_bytes,
-            sha256=_checksum(job.output),
-        )
-        return _Outcome(entry)
-    except Exception as error:
-        return _Outcome(_failed(task, error))
-
-
-def _is_finished(known: Entry, sources: list[dict[str, Any]], output: str) -> bool:
-    same = known.status == "done" and known.sources == sources
-    return same and known.sha256 == _checksum(output)
-
-
-def _failed(task: _Task, error: BaseException) -> Entry:
-    text = " ".join(str(error).split())
-    if not isinstance(error, (EocodecError, OSError)) or not text:
-        text = f"{type(error).__name__}: {text}".rstrip(": ")
-    return replace(_pending(task), status="failed", error=text)
-
-
-def _identity(source: str) -> dict[str, Any]:
-    """Return path, size, and what changes whenever the file does."""
-    if "://" in source:
-        fs, path = fsspec.core.url_to_fs(source)
-        return {"path": source, "bytes": fs.size(path), "version": fs.ukey(path)}
-    if source.startswith("/vsi"):
-        return {"path": source}
-    try:
-        status = Path(source).stat()
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror or error}") from error
-    return {"path": source, "bytes": status.st_size, "version": status.st_mtime_ns}
-
-
-def _checksum(path: str) -> str | None:
-    """Return the SHA-256 of a file, None where there is none."""
-    digest = hashlib.sha256()
-    try:
-        with fsspec.open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except FileNotFoundError:
-        return None
-    return digest.hexdigest()

@@ -146,6 +146,45 @@ class Writer:
             if complete:
                 self._encode(number, tile, track.assemblies.pop(tile).pixels)
 
+    def tile_settings(self, number: int, array: int | str | None = None) -> EncodeSettings:
+        """Return what tile `number` of an array must keep, for `encode_tile` in another process."""
+        track = self._tracks[self._number(array)]
+        return tile_settings(track.header, track.settings, number)
+
+    def write_tile(self, number: int, payload: bytes, array: int | str | None = None) -> None:
+        """Write a whole tile that was encoded elsewhere.
+
+        Parameters
+        ----------
+        number : int
+            Number of the tile in the array's grid.
+        payload : bytes
+            What `encode_tile` returned for its samples and `tile_settings`.
+        array : int or str, optional
+            Number or name of the array; the first by default.
+
+        Raises
+        ------
+        InputError
+            When the payload has another shape or dtype, or the tile is written already.
+        EocodecError
+            When the bytes cannot be written.
+        """
+        self._check_open()
+        which = self._number(array)
+        track = self._tracks[which]
+        if track.started[number] or number in track.assemblies:
+            raise InputError(f"{track.header.place(number)}: it was already written")
+        head = parse_head(payload)
+        wanted = track.header.grid.tile_shape(number), track.header.dtype
+        if (head.shape, head.dtype.newbyteorder("=")) != wanted:
+            raise InputError(
+                f"{track.header.place(number)}: the payload is one of {head.shape} {head.dtype}"
+            )
+        self._start()
+        track.started[number] = 1
+        self._record({"array": which, "tile": number, "payload": payload})
+
     def close(self) -> None:
         """Finish the file: wait for the encoders, write index and footer, publish.
 

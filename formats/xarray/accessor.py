@@ -31,8 +31,9 @@ class EocAccessor:
     ) -> None:
         """Write the dataset as a container, which ``xr.open_dataset(target, engine="eocodec")`` opens.
 
-        Variables of two and more axes become arrays, computed and encoded a row of tiles at a time; a tile
-        holds all bands or levels of one time. The others, and the attributes, go to the header.
+        Variables of two and more axes become arrays; a tile holds all bands or levels of one time. Those on
+        Dask are encoded tile by tile where Dask computes them, on the cluster of the current client too; the
+        others a row of tiles at a time in `threads`. What is left, and the attributes, goes to the header.
         Coordinates are kept without loss.
 
         Parameters
@@ -61,3 +62,22 @@ class EocAccessor:
             storage_options=storage_options,
             asked=options,
         )
+
+
+@xr.register_dataarray_accessor("eoc")  # type: ignore[no-untyped-call]
+class EocArrayAccessor:
+    """``array.eoc``: what eocodec does with a single array."""
+
+    def __init__(self, array: xr.DataArray):
+        self._array = array
+
+    def to_eoc(self, target: Target, **options: Any) -> None:
+        """Write the array and its coordinates as a container, under its name or "data".
+
+        Parameters
+        ----------
+        target, **options
+            As ``ds.eoc.to_eoc``.
+        """
+        name = "data" if self._array.name is None else self._array.name
+        EocAccessor(self._array.to_dataset(name=name)).to_eoc(target, **options)

@@ -243,7 +243,12 @@ def _number(value: Any) -> float | None:
 
 
 def _write(writer: Writer, array: _Array, progress: Callable[[int], object] | None) -> None:
-    """Write an array, a row of tiles at a time."""
+    """Write an array, a row of tiles at a time, or as Dask computes it."""
+    if array.variable.chunks is not None and array.variable.ndim > 1:
+        from eocodec.xarray.dask_tiles import write_chunked
+
+        write_chunked(writer, array.header.name, array.variable, array.axes, progress)
+        return
     _, bands, height, width = array.axes.extents(array.variable.shape)
     tile_rows = min(array.header.tile_size[1], height)
     for number, rows, part in blocks(array.variable, array.axes, tile_rows):

@@ -13,9 +13,10 @@ import rasterio
 import eocodec
 from eocodec import EncodeSettings
 from eocodec.errors import EocodecError, FormatError, InputError
-from eocodec.formats.batch import compress_files, remove_leftovers, settings_of
+from eocodec.formats.batch import compress_files, settings_of
 from eocodec.formats.batch_cluster import local_client, remote_client
 from eocodec.formats.batch_jobs import Job, plan_jobs
+from eocodec.formats.batch_task import remove_leftovers
 from eocodec.formats.geotiff import CompressOptions, compress_geotiff
 
 DATA = Path(__file__).parents[1] / "data"
@@ -126,10 +127,11 @@ def test_files_of_other_settings_or_of_no_batch_are_not_replaced_unasked(tmp_pat
     out = tmp_path / "out"
     compress_files(paths[:1], out, LOSSLESS)
     (out / "crop1.eoc").write_bytes(b"mine")
-    report = compress_files(paths[:2], out, LOSSY)
-    assert names(report.failed) == ["crop0.eoc", "crop1.eoc"]
-    assert all("of other settings or of no batch" in entry.error for entry in report.failed)
-    assert (out / "crop1.eoc").read_bytes() == b"mine"
+    for _ in range(2):
+        report = compress_files(paths[:2], out, LOSSY)
+        assert names(report.failed) == ["crop0.eoc", "crop1.eoc"]
+        assert all("of other settings or of no batch" in entry.error for entry in report.failed)
+        assert (out / "crop1.eoc").read_bytes() == b"mine"
     assert names(compress_files(paths[:1], out, LOSSLESS).kept) == ["crop0.eoc"]
     replacing = CompressOptions(settings=LOSSY.settings, tile_size=64, overwrite=True)
     assert len(compress_files(paths[:2], out, replacing).written) == 2
@@ -274,7 +276,7 @@ def test_a_running_cluster_is_used_by_its_address(cluster):
 
 def test_clusters_that_cannot_be_are_errors(monkeypatch):
     monkeypatch.setattr("eocodec.formats.batch_cluster._PATIENCE", "200ms")
-    with pytest.raises(EocodecError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(EocodecError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         remote_client("tcp://127.0.0.1:9").__enter__()
     with pytest.raises(EocodecError, match="no Dask scheduler answers at nonsense"):
         remote_client("nonsense://x").__enter__()
