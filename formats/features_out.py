@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,12 @@ def write_features(
             if progress is not None:
                 progress(block.valid.size)
 
-    with _appearing(path, overwrite) as part:
+    with ExitStack() as stack:
+        part = stack.enter_context(_appearing(path, overwrite))
+        if writer is _write_npy:
+            told = stack.enter_context(_appearing(Path(f"{path}.json"), overwrite))
+            told.write_text(json.dumps(about(plan), indent=2) + "\n")
         writer(plan, part, blocks())
-    if path.suffix.lower() == ".npy":
-        with _appearing(Path(f"{path}.json"), True) as part:
-            part.write_text(json.dumps(about(plan), indent=2) + "\n")
     return empty
 
 
@@ -84,7 +85,8 @@ def about(plan: FeaturePlan) -> dict[str, Any]:
     header = plan.grid.header
     return {
         "transform": plan.transform.name,
-        "model": plan.transform.model or header.model,
+        "model": plan.transform.model,
+        "codec_model": header.model,
         "features": list(plan.names),
         "patch": plan.grid.patch,
         "stride": plan.grid.stride,

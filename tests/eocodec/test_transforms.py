@@ -1,17 +1,20 @@
 """Transforms: their features, and how they are applied to arrays."""
 
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 
 import eocodec
 from eocodec.bands import MODEL_BANDS
-from eocodec.errors import InputError, UnsupportedError
+from eocodec.errors import InputError, ModelError, UnsupportedError
 from eocodec.formats import feature_grid, features
 from eocodec.transforms import PixelTransform, find_transform, registry
+from eocodec.transforms.simclr import SimclrFeatures
 from tests.formats.http_server import http_server
 
 DATA = Path(__file__).parents[1] / "data"
@@ -302,3 +305,20 @@ def test_features_of_another_shape_are_refused(lossless):
         ),
     ):
         reader.transform(Short())
+
+
+def test_self_supervised_features_leave_the_threads_of_torch_as_they_were(lossless):
+    threads = torch.get_num_threads()
+    with eocodec.open(lossless) as reader:
+        found = reader.transform("ssl-s2", patch=48, threads=2)
+    assert torch.get_num_threads() == threads
+    assert found.names[0] == "ssl_000"
+    first = np.ascontiguousarray(SMALL[None, :, :48, :48])
+    one, other = (SimclrFeatures()(first + shift)[0] for shift in (0, 100))
+    assert np.abs(found.values[0, 0] - one).max() < 1e-3 * np.abs(one - other).max()
+
+
+def test_self_supervised_features_without_torch_say_what_is_missing(lossless, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with eocodec.open(lossless) as reader, pytest.raises(ModelError, match=r"eocodec\[torch\]"):
+        reader.transform("ssl-s2")
