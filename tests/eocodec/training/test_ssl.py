@@ -44,6 +44,16 @@ def test_pyramid_ends_with_the_features_of_the_last_stage() -> None:
     assert torch.equal(pyramid[:, -network.config.features :], last)
 
 
+@pytest.mark.parametrize(("max_pool", "sides"), [(True, [16, 8, 4, 2]), (False, [32, 16, 8, 4])])
+def test_stages_halve_the_maps(max_pool: bool, sides: list[int]) -> None:
+    network = ResNet(ResNetConfig(depth=18, width=2, max_pool=max_pool)).eval()
+    with torch.no_grad():
+        stages = network.stages(torch.zeros(1, 10, 64, 64))
+    assert [tuple(maps.shape) for maps in stages] == [
+        (1, 2 << stage, side, side) for stage, side in enumerate(sides)
+    ]
+
+
 def test_unknown_depths_are_refused() -> None:
     with pytest.raises(InputError, match="no ResNet of depth 19"):
         ResNetConfig(depth=19)
