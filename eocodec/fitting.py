@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.grids import NARROW_TOP
 from eocodec.interlace import (
     PassContext,
 )
-from eocodec.planes import NARROW_TOP
 from eocodec.predictive_parameters import (
     KINDS,
     MAX_SHIFT,

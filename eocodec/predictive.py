@@ -36,6 +36,7 @@ from eocodec.predictive_copies import (
     pattern_integers,
 )
 from eocodec.predictive_encoder import TilePlanes, valid_samples
+from eocodec.predictive_maps import MapHistory
 from eocodec.predictive_parameters import TAPER_LEVELS, TAPER_UNIT, Taper
 from eocodec.predictive_planes import PlaneDecoder, walk
 from eocodec.predictive_side import PlaneHistory, PlaneSide, parse_plane, side_integers
@@ -108,7 +109,7 @@ def _encode(
         side += [*taper.shares, len(tile.patterns)]
         for flags in tile.patterns:
             side += pattern_integers(flags)
-        history = PlaneHistory(tile.per_band)
+        history = PlaneHistory(MapHistory(tile.per_band))
         for plane_side in sides:
             side += side_integers(plane_side, history, tile.shape)
         packed = pack_integers(side + model.side_integers())
@@ -166,7 +167,7 @@ def decode_predictive(
     for _ in range(side.take(0, MAX_PATTERNS)):
         labels.append(known_plane(parse_pattern(side, height, width)))
     earlier: dict[int, PlaneSide] = {}
-    history = PlaneHistory(per_band)
+    history = PlaneHistory(MapHistory(per_band))
     for _ in range(number):
         plane_side = parse_plane(
             side,

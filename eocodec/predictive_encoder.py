@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.bounds import ErrorBounds
-from eocodec.grids import NARROW_TOP, SharedGrid, shared_grid
+from eocodec.grids import NARROW_TOP, SharedGrid, find_lattice, shared_grid
 from eocodec.interlace import CodedPlane, Shape, known_plane
+from eocodec.plane_analysis import analyse_band, shared_levels
 from eocodec.plane_order import order_planes
-from eocodec.planes import Plane, analyse_band, nearest_values, planes_per_band
+from eocodec.planes import Plane, nearest_values, planes_per_band
 from eocodec.pooling import PlaneParameters, Pool
 from eocodec.predictive_copies import find_patterns, labels_of
 from eocodec.predictive_levels import Allowed
@@ -85,6 +86,7 @@ class TilePlanes:
         values: list[IntArray] = []
         known: list[IntArray] = []
         grids = _shared_grids(pixels, invalid, bounds)
+        levels = _shared_levels(pixels, invalid, bounds)
         for band in range(len(pixels)):
             valid = valid_samples(invalid, band)
             if learned is not None and bounds is not None and not bounds.bounded(band):
@@ -93,7 +95,7 @@ class TilePlanes:
                 known += values[-per_band:]
                 continue
             allowed = _allowed(bounds, band)
-            found = analyse_band(pixels[band], valid, allowed, grids.get(band))
+            found = analyse_band(pixels[band], valid, allowed, grids.get(band), levels)
             planes += [plane for plane, _ in found]
             values += [value.astype(_word(plane.top)) for plane, value in found]
             if learned is not None:
@@ -225,22 +227,49 @@ def _allowed(bounds: ErrorBounds | None, band: int) -> Allowed | None:
     return partial(bounds.allowed_in, band)
 
 
+def _used(pixels: npt.NDArray[Any], invalid: BoolArray | None, bands: list[int]) -> list[IntArray]:
+    """Return the valid samples of some bands, (N,) each."""
+    used = []
+    for band in bands:
+        valid = valid_samples(invalid, band)
+        used.append(pixels[band].ravel() if valid is None else pixels[band][valid])
+    return used
+
+
 def _shared_grids(
     pixels: npt.NDArray[Any], invalid: BoolArray | None, bounds: ErrorBounds | None
 ) -> dict[int, SharedGrid]:
     """Return for each band of floats the grid that it shares with others of its bound, if any."""
-    if pixels.dtype.kind != "f" or bounds is None or bounds.relative or bounds.sqrt:
+    if pixels.dtype.kind != "f":
+        return {}
+    if bounds is None or bounds.exact:
+        lattice = find_lattice(np.concatenate(_used(pixels, invalid, list(range(len(pixels))))))
+        return {} if lattice is None else dict.fromkeys(range(len(pixels)), SharedGrid(lattice, 0))
+    if bounds.relative or bounds.sqrt:
         return {}
     found: dict[int, SharedGrid] = {}
-    for error in set(bounds.absolute) - {None, 0.0}:
-        bands = [band for band, other in enumerate(bounds.absolute) if other == error]
-        if error is None:
+    for error in set(bounds.absolute):
+        if not error:
             continue
-        used = []
-        for band in bands:
-            valid = valid_samples(invalid, band)
-            used.append(pixels[band].ravel() if valid is None else pixels[band][valid])
-        grid = shared_grid(used, error)
+        bands = [band for band, other in enumerate(bounds.absolute) if other == error]
+        grid = shared_grid(_used(pixels, invalid, bands), error)
         if grid is not None:
             found.update(dict.fromkeys(bands, grid))
     return found
+
+
+def _shared_levels(
+    pixels: npt.NDArray[Any], invalid: BoolArray | None, bounds: ErrorBounds | None
+) -> Plane | None:
+    """Return the geometric levels of all bands of floats with nothing but a relative bound, if any."""
+    if pixels.dtype.kind != "f" or pixels.dtype.itemsize > 4:
+        return None
+    if (
+        bounds is None
+        or not bounds.relative
+        or bounds.sqrt is not None
+        or any(error is not None for error in bounds.absolute)
+    ):
+        return None
+    used = np.concatenate(_used(pixels, invalid, list(range(len(pixels)))))
+    return shared_levels(used, bounds.relative)

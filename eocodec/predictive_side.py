@@ -5,12 +5,10 @@ SPEC.md, "Predictive layer", is normative.
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eocodec.errors import FormatError
 from eocodec.integers import IntegerReader
@@ -20,7 +18,8 @@ from eocodec.interlace import (
     level_shapes,
     phase_shape,
 )
-from eocodec.planes import NARROW_TOP, Plane, checked_plane, key_bits
+from eocodec.planes import Plane
+from eocodec.predictive_maps import MapHistory, map_integers, parse_map
 from eocodec.predictive_parameters import (
     KINDS,
     MAX_REFERENCES,
@@ -30,9 +29,6 @@ from eocodec.predictive_parameters import (
     SCALES,
     PassParameters,
 )
-
-OFFSET, RANKS, GRID, LEARNED, SMOOTH_RANKS, SAME_GRID, SAME = range(7)
-_MAX_SMOOTH = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -64,30 +60,22 @@ class PlaneHistory:
 
     Attributes
     ----------
-    per_band : int
-        Planes a band.
-    maps : dict
-        The last map of each half of the bands.
-    grid : tuple of float, or None
-        Start and step of the last grid.
+    maps : MapHistory
+        Maps of the planes.
     coded : list of PlaneSide
         Planes with samples of their own.
     last : int
         Number of the last plane, -1 before the first.
     """
 
-    per_band: int
-    maps: dict[int, Plane] = field(default_factory=dict)
-    grid: tuple[float, float] | None = None
+    maps: MapHistory
     coded: list[PlaneSide] = field(default_factory=list)
     last: int = -1
 
     def add(self, side: PlaneSide) -> None:
         """Note one plane."""
         self.last = side.index
-        if side.plane is not None:
-            self.maps[side.index % self.per_band] = side.plane
-            self.grid = side.plane.grid or self.grid
+        self.maps.add(side.index, side.plane)
         if side.coded:
             self.coded.append(side)
 
@@ -99,36 +87,13 @@ class PlaneHistory:
 
 def side_integers(side: PlaneSide, history: PlaneHistory, shape: Shape) -> list[int]:
     """Return the integers that describe one plane of `shape` (H, W), and note it."""
-    out = [side.index - history.last - 1, *_map_integers(side, history)]
+    out = [side.index - history.last - 1, *map_integers(side.index, side.plane, history.maps)]
     if side.coded:
         out += [side.base - history.base, side.pattern, len(side.references)]
         out += [side.index - other for other in side.references]
         out += [side.donor, *_pass_integers(side, history, shape)]
     history.add(side)
     return out
-
-
-def _map_integers(side: PlaneSide, history: PlaneHistory) -> list[int]:
-    """Return form and map of a plane."""
-    plane = side.plane
-    if plane is None:
-        return [LEARNED]
-    last = history.maps.get(side.index % history.per_band)
-    if last is not None and plane.same_map(last):
-        return [SAME]
-    scalars = [plane.low, plane.top, plane.near]
-    if plane.grid is not None:
-        if plane.grid == history.grid:
-            return [SAME_GRID, *scalars]
-        words = [int.from_bytes(struct.pack("<d", value), "little") for value in plane.grid]
-        return [GRID, *scalars, *(half for word in words for half in divmod(word, 1 << 32))]
-    gaps = np.zeros(0, np.int64) if plane.gaps is None else plane.gaps - 1
-    if not gaps.size:
-        return [OFFSET, *scalars]
-    changes = np.diff(gaps, prepend=0)
-    smooth = np.abs(changes).max() < _MAX_SMOOTH and _bits(2 * changes) < _bits(2 * gaps)
-    form, gaps = (SMOOTH_RANKS, changes) if smooth else (RANKS, gaps)
-    return [form, *scalars, *map(int, gaps)]
 
 
 def _pass_integers(side: PlaneSide, history: PlaneHistory, shape: Shape) -> list[int]:
@@ -151,10 +116,6 @@ def _pass_integers(side: PlaneSide, history: PlaneHistory, shape: Shape) -> list
             out += [indices[0] - constant, *indices[1:]]
         constant = indices[0]
     return out
-
-
-def _bits(values: npt.NDArray[np.int64]) -> float:
-    return float(np.log2(np.abs(values) + 1.0).sum())
 
 
 def pass_keys(shape: Shape) -> list[tuple[int, Shape]]:
@@ -186,7 +147,7 @@ def parse_plane(
     index = side.take(-history.last - 1, number - 2 - history.last) + history.last + 1
     if index in earlier:
         raise FormatError(f"predictive layer codes plane {index} twice")
-    plane = _parse_map(side, history, index, dtype, wide)
+    plane = parse_map(side, history.maps, index, dtype, wide)
     if plane is None and not learned:
         raise FormatError("predictive layer leaves a plane to learned layers that it does not have")
     if plane is None or not plane.top:
@@ -234,49 +195,3 @@ def _parse_pass(side: IntegerReader, number: int, constant: int, references: int
     scales += [0] * (SCALE_WEIGHTS - len(scales))
     spatial, spectral = weights[: kind.spatial], weights[kind.spatial :]
     return PassParameters(number, shift, spatial, spectral, tuple(scales))
-
-
-def _parse_map(
-    side: IntegerReader, history: PlaneHistory, index: int, dtype: np.dtype[Any], wide: bool
-) -> Plane | None:
-    """Return how values map to samples; None for a plane that the learned layers hold."""
-    form = side.take(OFFSET, SAME)
-    if form == LEARNED:
-        return None
-    if form == SAME:
-        if index % history.per_band not in history.maps:
-            raise FormatError("predictive layer repeats a map before the first")
-        return history.maps[index % history.per_band]
-    low = side.take(0, (1 << 32) - 1)
-    top = side.take(0, (1 << 32) - 1 if wide else NARROW_TOP)
-    near = side.take(0, top)
-    if form in (GRID, SAME_GRID):
-        return _parse_grid(side, Plane(low, top, near=near), form, history, dtype)
-    gaps = None
-    if form in (RANKS, SMOOTH_RANKS):
-        gaps = np.array(side.take_many(top), np.int64)
-        gaps = (np.cumsum(gaps) if form == SMOOTH_RANKS else gaps) + 1
-    plane = checked_plane(low, top, gaps, key_bits(dtype))
-    return replace(plane, near=near)
-
-
-def _parse_grid(
-    side: IntegerReader, plane: Plane, form: int, history: PlaneHistory, dtype: np.dtype[Any]
-) -> Plane:
-    """Return `plane` on the grid that follows, or on the last one."""
-    grid = history.grid
-    if form == GRID:
-        words = [side.take(0, (1 << 32) - 1) for _ in range(4)]
-        start, step = (
-            struct.unpack("<d", (high << 32 | word).to_bytes(8, "little"))[0]
-            for high, word in (words[:2], words[2:])
-        )
-        grid = start, step
-    if grid is None:
-        raise FormatError("predictive layer repeats a grid before the first")
-    start, step = grid
-    most = float(np.finfo(dtype).max) if dtype.kind == "f" else 0.0
-    ends = start + step * plane.low, start + step * (plane.low + plane.top)
-    if not (step > 0 and abs(start) <= most and all(abs(end) <= most for end in ends)):
-        raise FormatError("predictive layer declares a grid outside its dtype")
-    return replace(plane, grid=grid)

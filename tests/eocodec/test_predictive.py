@@ -18,9 +18,8 @@ from eocodec.bounds import ErrorBounds
 from eocodec.errors import EocodecError, FormatError, InputError, LimitError, UnsupportedError
 from eocodec.integers import MAX_INTEGERS, IntegerReader, pack_integers, unpack_integers
 from eocodec.payload import ByteReader, put_varint
+from eocodec.plane_analysis import analyse_band, analyse_plane
 from eocodec.planes import (
-    analyse_band,
-    analyse_plane,
     band_from_keys,
     band_keys,
     nearest_values,

@@ -220,6 +220,8 @@ class SpecDecoder:
         if form == 6:
             same = ("low", "top", "near", "ranked", "grid", "value")
             return {key: before[-1][key] for key in same} | {"base": 0}
+        if form == 7:
+            return self.read_levels(before)
         low, top, near = [next(side) for _ in range(3)]
         out: dict[str, Any] = {"low": low, "top": top, "near": near, "base": 0}
         out["ranked"] = form in (1, 4)
@@ -239,6 +241,22 @@ class SpecDecoder:
         else:
             out["grid"] = None
         return out
+
+    def read_levels(self, before: list[dict[str, Any]]) -> dict[str, Any]:
+        first = next((other for other in before if other["form"] == 7), None)
+        if first is not None:
+            self.seen.add("levels again")
+            same = ("low", "top", "near", "ranked", "grid", "value")
+            return {key: first[key] for key in same} | {"base": 0}
+        signs, count, near = [next(self.side) for _ in range(3)]
+        start, ratio = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
+        sizes = [start]
+        for _ in range(count - 1):
+            sizes.append(sizes[-1] * ratio)
+        levels = [-size for size in sizes[::-1]] if signs & 1 else []
+        levels += [0.0] * (signs >> 1 & 1) + (sizes if signs & 4 else [])
+        out: dict[str, Any] = {"low": None, "top": len(levels) - 1, "near": near, "ranked": True}
+        return out | {"base": 0, "grid": None, "value": lambda v: levels[v]}
 
     def read_halves(self) -> list[int]:
         return [next(self.side) << 32 | next(self.side) for _ in range(2)]
@@ -453,6 +471,20 @@ def test_folded_columns_decode_by_the_specification() -> None:
     check(columns.reshape(36, 2, 3).astype(np.uint16), "fold")
     floats = (columns.reshape(36, 2, 3) / np.float32(7)).astype(np.float32)
     check(floats, "fold", bounds=ErrorBounds((2.0,) * 36))
+
+
+def test_geometric_levels_decode_by_the_specification() -> None:
+    relative = ErrorBounds((None,) * 3, relative=0.01)
+    tracer = np.exp(textured((3, 24, 25), 10) / np.float32(200)).astype(np.float32)
+    check(tracer, "form 7", "levels again", "near", bounds=relative)
+    tracer[:, 3:9, 4:7] = 0
+    tracer[1] *= -1
+    check(tracer, "form 7", "levels again", bounds=relative)
+
+
+def test_lossless_floats_on_a_lattice_decode_by_the_specification() -> None:
+    packed = textured((2, 24, 25), 11)
+    check((3 + packed * 0.25).astype(np.float32), "form 2", "form 5")
 
 
 def test_tapered_bounds_decode_by_the_specification() -> None:
