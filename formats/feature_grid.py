@@ -67,15 +67,15 @@ class PatchGrid:
         s = self.stride
         return a * s, b * s, c + (a + b) * shift, d * s, e * s, f + (d + e) * shift
 
-    def blocks(self, planes: int) -> Iterator[tuple[slice, slice]]:
+    def blocks(self, samples: int) -> Iterator[tuple[slice, slice]]:
         """Yield rows and columns of patches to compute together.
 
-        They start in one row of tiles and in as many of its tiles as memory allows for arrays of `planes` planes,
+        They start in one row of tiles and in as many of its tiles as memory allows with so many `samples` a pixel,
         so a tile is decoded once where patches do not straddle tiles, else two to four times.
         """
         _, height, width = self.header.grid.tile_shape(0)
         tall = height + self.patch
-        across = max(1, (_BLOCK_SAMPLES // (planes * tall) - self.patch) // width)
+        across = max(1, (_BLOCK_SAMPLES // (samples * tall) - self.patch) // width)
         for rows in _runs(self.row() // height):
             for columns in _runs(self.column() // (across * width)):
                 yield rows, columns

@@ -24,6 +24,7 @@ FloatArray = npt.NDArray[np.float32]
 AnyTransform = PixelTransform | TokenTransform
 
 _BATCH_SAMPLES = 2**21
+_PATCH_SAMPLES = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,8 @@ class FeaturePlan:
             The array cannot be read, or the transform not be computed.
         """
         any_valid = False
-        for rows, columns in self.grid.blocks(self.source.planes):
+        samples = self.source.planes + len(self.names) // self.grid.stride**2
+        for rows, columns in self.grid.blocks(samples):
             one_blas_thread.enter()  # the order of sums must not depend on the cores
             try:
                 block = self._block(rows, columns)
@@ -223,6 +225,8 @@ def plan_features(
             raise InputError(
                 f"{what} of {side} pixels: transform {chosen.name!r} takes multiples of {source.cell}"
             )
+    if source.planes * patch**2 > _PATCH_SAMPLES:
+        raise InputError(f"patch of {patch} pixels: it holds more than {_PATCH_SAMPLES} samples")
     return FeaturePlan(
         chosen,
         PatchGrid(reader.header, patch, stride),

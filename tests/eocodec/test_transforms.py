@@ -257,6 +257,7 @@ def test_tokens_skip_nodata():
         ({"tile_size": (5, 100, 100)}, {}, "all planes in one tile; array 'data' has 2 tiles"),
         ({}, {"patch": 40}, "patch of 40 pixels: .* multiples of 16"),
         ({}, {"stride": 8}, "stride of 8 pixels"),
+        ({}, {"patch": 16000}, "patch of 16000 pixels: it holds more than 67108864 samples"),
         ({}, {"layers": 0}, "layers must be at least 1"),
     ],
 )
