@@ -57,7 +57,7 @@ def problem(error: BaseException) -> str:
 class UrlSource:
     """An fsspec URL; ranges of one call are fetched together where the protocol can."""
 
-    remote = True
+    remote: bool = True
 
     def __init__(self, url: str, storage_options: Mapping[str, Any]):
         self.name = url

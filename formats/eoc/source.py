@@ -68,8 +68,8 @@ class LocalSource:
 
     name: str
     size: int
-    remote = False
-    key = None
+    remote: bool = False
+    key: Hashable | None = None
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return the bytes of each range."""

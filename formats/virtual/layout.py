@@ -89,7 +89,7 @@ def zarr_layout(files: FileManager[Reader], zarr_format: int) -> ZarrLayout:
     ds.drop_encoding().to_zarr(
         store,
         encoding=encoding,
-        zarr_format=zarr_format,  # type: ignore[arg-type]
+        zarr_format=zarr_format,
         consolidated=False,
         compute=False,
     )
