@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -49,7 +50,13 @@ def local_client(workers: int) -> Iterator[Client]:
         ) as cluster,
         client_type(cluster, set_as_default=False) as client,
     ):
+        client.run(_leave_interrupts_to_parent)
         yield client
+
+
+def _leave_interrupts_to_parent() -> None:
+    """Ignore Ctrl-C, which a terminal sends to every process: the one that started the workers ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def _grouped(sources: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
             natives.setdefault((folder, match["stem"], ending), {})[match["metres"]] = source
     partners = {pair["10"]: pair["20"] for pair in natives.values() if len(pair) == 2}
     paired = set(partners.values())
-    groups = []
+    groups: list[tuple[str, tuple[str, ...]]] = []
     for source in sources:
         stem = _split(source)[1]
         if source in partners:

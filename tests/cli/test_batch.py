@@ -99,23 +99,32 @@ def test_mistakes_are_one_line_and_nothing_is_written(args, status, message):
     assert sorted(os.listdir()) == before
 
 
+# Also where whoever runs the tests ignores the signal, which children inherit.
+INTERRUPTIBLE = """
+import signal
+from eocodec.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def test_an_interrupted_run_keeps_what_is_finished():
-    names = [f"c{number}.tif" for number in range(20)]
+    names = [f"c{number}.tif" for number in range(12)]
     for name in names:
         os.link("a.tif", name)
-    command = [sys.executable, "-c", "from eocodec.cli import main; main()", "compress", *names]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "compress", *names]
     command += ["--output-dir", "out", "--lossless", "--tile-size", "16", "--workers", "2"]
     child = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     with child:
-        while not list(Path("out").glob("*.eoc")):
+        while not (Path("out/manifest.jsonl").exists() and "done" in statuses().values()):
             assert child.poll() is None
             time.sleep(0.02)
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: workers get it too
         _, errors = child.communicate(timeout=300)
     assert child.returncode == 130, errors
-    assert errors == "eocodec: error: interrupted\n"
+    assert errors.strip() == "eocodec: error: interrupted"
     found = statuses()
     assert len(found) == len(names)
     done = [name for name, status in found.items() if status == "done"]

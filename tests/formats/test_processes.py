@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import dask
 import h5py
@@ -11,7 +12,6 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
-from distributed import Client
 
 import eocodec
 import eocodec.hdf5
@@ -148,14 +148,24 @@ def cluster():
         yield client
 
 
+@pytest.fixture(scope="module")
+def process_pool():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(params=["threads", "processes", "distributed"])
 def scheduler(request):
-    if request.param == "distributed":
-        client: Client = request.getfixturevalue("cluster")
-        with client.as_current(), dask.config.set(scheduler=client):
+    if request.param == "threads":
+        with dask.config.set(scheduler="threads", num_workers=2):
+            yield
+    elif request.param == "processes":
+        pool = request.getfixturevalue("process_pool")
+        with dask.config.set(scheduler="processes", pool=pool):
             yield
     else:
-        with dask.config.set(scheduler=request.param, num_workers=2):
+        client = request.getfixturevalue("cluster")
+        with client.as_current(), dask.config.set(scheduler=client):
             yield
 
 
