@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eocodec.cli.output import STDOUT, readable, refuse_existing
+from eocodec.cli.output import STDOUT, readable, refuse_existing, refuse_url
 from eocodec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def command(
         raise click.UsageError(f"two outputs are named: {target} and -o {output}")
     output = target or output
     _check_names(source, output)
-    data = readable(source)
-    if not isinstance(data, str):
-        data = data.read()
+    file = readable(source)
+    data = file if isinstance(file, str) else file.read()
     with eocodec.open(data) as reader:
         told = source_format(reader.arrays[0])
         path = _output(source, output, ".nc" if told else ".tif")
@@ -116,6 +115,8 @@ def _write_fields(
 def _check_names(source: str, output: str | None) -> None:
     if output == STDOUT:
         raise click.UsageError("a raster cannot be written to standard output; name a file")
+    if output is not None:
+        refuse_url(output)
     if output is None and source == STDOUT:
         raise click.UsageError("name the file to write with -o when reading standard input")
 

@@ -68,9 +68,9 @@ def _bounds(array: dict[str, Any]) -> str:
         return bounds_text(absolute, *others)
     names = _band_names(array)
     if not names:
-        least, most = min(filter(None, absolute), default=0), max(filter(None, absolute), default=0)
-        each = f"{least:g} to {most:g}, by level"
-        return " and ".join(filter(None, [each, bounds_text(None, *others)]))
+        known = [bound for bound in absolute if bound is not None]
+        span = f"{min(known):g} to {max(known):g}, by level"
+        return " and ".join(filter(None, [span, bounds_text(None, *others)]))
     each = [
         f"{name} {bounds_text(bound, None, None)}"
         for name, bound in zip(names, absolute, strict=True)

@@ -183,7 +183,7 @@ def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: in
     ordered = tuple(dims[axis] for axis in axes.order)
     shape = tuple(stored.shape[axis] for axis in axes.order)
     tile = field_tile(extents, tile_size)
-    room = {"attrs": dump_attrs(stored.attrs)}
+    room: dict[str, Any] = {"attrs": dump_attrs(stored.attrs)}
     encoding = {key: stored.encoding[key] for key in _ENCODING if stored.encoding.get(key)}
     if encoding:
         room["encoding"] = encoding
@@ -193,12 +193,12 @@ def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: in
         ordered, shape, tile = (f"{name} row", *dims), (1, *shape), (1, 1, _LONG_ROW)
         room["dims"] = list(dims)
     settings = dataset.options[name].settings
-    if isinstance(settings.max_error, tuple):
-        if extents[0] * extents[1] > MAX_DESCRIBED:
-            known = [value for value in settings.max_error if value is not None]
-            settings = replace(settings, max_error=min(known))
-        else:
-            settings = replace(settings, max_error=settings.max_error * extents[0])
+    bounds = settings.max_error
+    if isinstance(bounds, tuple):
+        # One number a plane; of very many planes the smallest for all.
+        least = min(value for value in bounds if value is not None)
+        many = extents[0] * extents[1] > MAX_DESCRIBED
+        settings = replace(settings, max_error=least if many else bounds * extents[0])
     header = array_header(
         shape=shape,
         dtype=stored.dtype,
