@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from eocodec.cli.output import human_size, refuse_existing
+from eocodec.cli.output import human_size, refuse_existing, refuse_url
 from eocodec.cli.progress import progress_bar
 
 
@@ -46,6 +46,7 @@ def command(
     import eocodec
     from eocodec.formats.geotiff import rasters_of, write_cog
 
+    refuse_url(target)
     refuse_existing(Path(target), overwrite)
     with eocodec.open(source) as reader:
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)

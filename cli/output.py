@@ -29,6 +29,12 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
 
 
+def refuse_url(output: str) -> None:
+    """Raise a usage error when a raster file, which is not written in one pass, is to go to a URL."""
+    if "://" in output and not output.startswith("file://"):
+        raise click.UsageError(f"cannot write to {output}: name a local file")
+
+
 def bounds_text(
     max_error: float | None, max_relative_error: float | None, max_error_sqrt: float | None
 ) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import fsspec
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
@@ -161,8 +162,9 @@ def _opener(path: str) -> Any:
 
     GDAL reads S3 too, but takes credentials and server from elsewhere than fsspec does for containers.
     """
-    scheme = path.partition("://")[0]
-    if not is_url(path) or scheme.partition("+")[0] in _OF_GDAL:
+    # GDAL's names of subdatasets may look like URLs too: HDF5:"x.h5"://group/dataset
+    protocol = path.partition("://")[0].partition("::")[0]
+    if not is_url(path) or protocol in _OF_GDAL or protocol not in fsspec.available_protocols():
         return None
     fs, remote = filesystem(path, {})
     try:

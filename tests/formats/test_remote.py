@@ -21,6 +21,7 @@ from eocodec.cli import commands
 from eocodec.formats.eoc import fetch, opening, sink
 from eocodec.formats.eoc.ends_cache import EndsCache
 from eocodec.formats.eoc.source import Ends
+from eocodec.formats.raster import GeoTiff
 
 from .http_server import http_server
 from .s3_server import BUCKET, s3_server
@@ -424,3 +425,17 @@ def test_a_raster_that_is_not_there_gives_one_line(s3):
     url = f"s3://{BUCKET}/none.tif"
     (line,) = command("compress", url, "--lossless", status=1).stderr.splitlines()
     assert line == f"eocodec: error: cannot read {url}: no such file"
+
+
+@pytest.mark.parametrize(
+    "name", ['HDF5:"none.h5"://group/a', "zip://none.zip!a.tif", "nosuch://a.tif"]
+)
+def test_names_that_are_for_gdal_stay_with_gdal(name):
+    with pytest.raises(eocodec.InputError, match="as a raster"):
+        GeoTiff(name)
+
+
+@pytest.mark.parametrize("name", ["decompress", "export"])
+def test_rasters_are_not_written_to_urls(name):
+    (line,) = command(name, "x.eoc", "s3://b/x.tif", status=2).stderr.splitlines()
+    assert line == "eocodec: error: cannot write to s3://b/x.tif: name a local file"
