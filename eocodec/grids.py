@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ MAX_GRID = 1 << 30
 _FINE_CELLS = 1 << 14
 _FINEST_NEAR = 7
 _LEAST_NEAR = 3
+# Significant bits of the step of a grid that is no lattice.
+_STEP_BITS = 16
 # A lattice has at most this many points, and is looked for in so many samples.
 _MAX_LATTICE = 1 << 20
 _PROBE = 1 << 16
@@ -79,7 +82,13 @@ def find_grid(used: npt.NDArray[Any], max_error: float, span: float | None = Non
     if not cells < MAX_GRID:
         return None
     near = int(min(_FINEST_NEAR, NARROW_TOP / (2 * cells + 4) - 0.5)) if cells < _FINE_CELLS else 0
-    return Grid(low, 2 * error / (2 * near + 1), near)
+    return Grid(low, _short(2 * error / (2 * near + 1)), near)
+
+
+def _short(step: float) -> float:
+    """Return a number slightly below `step` whose mantissa takes few bits."""
+    fraction, exponent = math.frexp(step)
+    return math.ldexp(math.floor(fraction * 2.0**_STEP_BITS), exponent - _STEP_BITS)
 
 
 @dataclass(frozen=True)

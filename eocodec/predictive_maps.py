@@ -65,12 +65,12 @@ def map_integers(index: int, plane: Plane | None, history: MapHistory) -> list[i
         if history.geometric is not None:
             return [GEOMETRIC]
         scalars = [levels.signs, levels.count, levels.near]
-        return [GEOMETRIC, *scalars, *_halves(levels.start, levels.ratio)]
+        return [GEOMETRIC, *scalars, *_words(levels.start, levels.ratio)]
     scalars = [plane.low, plane.top, plane.near]
     if plane.grid is not None:
         if plane.grid == history.grid:
             return [SAME_GRID, *scalars]
-        return [GRID, *scalars, *_halves(*plane.grid)]
+        return [GRID, *scalars, *_words(*plane.grid)]
     gaps = np.zeros(0, np.int64) if plane.gaps is None else plane.gaps - 1
     if not gaps.size:
         return [OFFSET, *scalars]
@@ -80,19 +80,15 @@ def map_integers(index: int, plane: Plane | None, history: MapHistory) -> list[i
     return [form, *scalars, *map(int, gaps)]
 
 
-def _halves(first: float, second: float) -> list[int]:
-    """Return the high and low half of the bits of two binary64 numbers."""
-    words = [int.from_bytes(struct.pack("<d", value), "little") for value in (first, second)]
-    return [half for word in words for half in divmod(word, 1 << 32)]
+def _words(first: float, second: float) -> list[int]:
+    """Return the bits of two binary64 numbers as words of 16, the highest first."""
+    return list(struct.unpack(">8H", struct.pack(">dd", first, second)))
 
 
-def _parse_halves(side: IntegerReader) -> tuple[float, float]:
-    """Return the two numbers that `_halves` wrote."""
-    words = [side.take(0, (1 << 32) - 1) for _ in range(4)]
-    first, second = (
-        struct.unpack("<d", (high << 32 | word).to_bytes(8, "little"))[0]
-        for high, word in (words[:2], words[2:])
-    )
+def _parse_words(side: IntegerReader) -> tuple[float, float]:
+    """Return the two numbers that `_words` wrote."""
+    words = [side.take(0, 0xFFFF) for _ in range(8)]
+    first, second = struct.unpack(">dd", struct.pack(">8H", *words))
     return first, second
 
 
@@ -132,7 +128,7 @@ def _parse_grid(
     """Return `plane` on the grid that follows, or on the last one."""
     grid = history.grid
     if form == GRID:
-        grid = _parse_halves(side)
+        grid = _parse_words(side)
     if grid is None:
         raise FormatError("predictive layer repeats a grid before the first")
     start, step = grid
@@ -147,7 +143,7 @@ def _parse_geometric(side: IntegerReader, dtype: np.dtype[Any]) -> Plane:
     """Return the plane of geometric levels that follows."""
     signs, count = side.take(1, 7), side.take(1, MAX_LEVELS)
     near = side.take(0, count)
-    start, ratio = _parse_halves(side)
+    start, ratio = _parse_words(side)
     if dtype.kind != "f" or dtype.itemsize > 4 or not ratio > 1:
         raise FormatError("predictive layer declares levels outside its dtype")
     return geometric_plane(Geometric(start, ratio, count, signs, near), dtype)

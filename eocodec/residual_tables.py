@@ -16,6 +16,7 @@ IntArray = npt.NDArray[Any]
 
 KNOTS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
 MAX_LEVEL = 160
+_BITS_A_STEP = 2.5
 # round(2**20 * 2**(-i/8))
 _EIGHTHS = (1048576, 961548, 881744, 808563, 741455, 679917, 623487, 571740)
 
@@ -83,7 +84,9 @@ def fit_table(values: IntArray, slope: int) -> Table:
     falls = np.round(8 * np.log2(parts.max() / parts))
     levels = tuple(int(fall) for fall in np.clip(falls, 0, MAX_LEVEL))
     sent = build_table(levels, slope)
-    if coding_cost(values, sent) + 5 * len(levels) + 4 < coding_cost(values, default) + 2:
+    steps = np.diff(levels, prepend=0)
+    side = float(np.log2(2 * np.abs(steps) + 1).sum()) + _BITS_A_STEP * len(levels) + 4
+    if coding_cost(values, sent) + side < coding_cost(values, default) + 2:
         return sent
     return default
 

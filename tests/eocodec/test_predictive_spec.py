@@ -234,7 +234,7 @@ class SpecDecoder:
                 keys.append(keys[-1] + gap + 1)
             out["value"] = lambda v: keys[v]
         if form == 2:
-            out["grid"] = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
+            out["grid"] = self.read_doubles()
         if form in (2, 5):
             start, step = out["grid"]
             out["value"] = lambda v: start + step * (low + v)
@@ -249,7 +249,7 @@ class SpecDecoder:
             same = ("low", "top", "near", "ranked", "grid", "value")
             return {key: first[key] for key in same} | {"base": 0}
         signs, count, near = [next(self.side) for _ in range(3)]
-        start, ratio = struct.unpack("<dd", struct.pack("<QQ", *self.read_halves()))
+        start, ratio = self.read_doubles()
         sizes = [start]
         for _ in range(count - 1):
             sizes.append(sizes[-1] * ratio)
@@ -258,8 +258,11 @@ class SpecDecoder:
         out: dict[str, Any] = {"low": None, "top": len(levels) - 1, "near": near, "ranked": True}
         return out | {"base": 0, "grid": None, "value": lambda v: levels[v]}
 
-    def read_halves(self) -> list[int]:
-        return [next(self.side) << 32 | next(self.side) for _ in range(2)]
+    def read_doubles(self) -> tuple[float, float]:
+        first, second = struct.unpack(
+            ">dd", struct.pack(">8H", *(next(self.side) for _ in range(8)))
+        )
+        return first, second
 
     def decode_plane(self, plane: dict[str, Any]) -> Grid:
         shapes = self.shapes()
