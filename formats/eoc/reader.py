@@ -102,6 +102,9 @@ class Reader(ArrayReader):
 def open_reader(target: Readable, **storage_options: Any) -> Reader:
     """Open a container.
 
+    Header and index of a remote file are kept in memory, at most 16 MiB of all files together, and used
+    again when the file still ends in the same checksums.
+
     Parameters
     ----------
     target : path, fsspec URL, bytes-like or readable binary file

@@ -8,12 +8,15 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from eocodec.errors import EocodecError, InputError
 from eocodec.formats.eoc.remote import filesystem, is_url, problem
+
+# Where an upload that fails leaves nothing, and a move would copy.
+_OBJECT_STORES = ("abfs", "az", "gcs", "gs", "http", "https", "oci", "oss", "s3")
 
 Target = str | os.PathLike[str] | IO[bytes]
 
@@ -54,9 +57,14 @@ def open_sink(target: Target, *, overwrite: bool, storage_options: Mapping[str, 
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     fs, remote = filesystem(path, storage_options, "write")
-    multipart = "s3" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+    multipart = _speaks(fs, ("s3",))
     sink = MultipartSink if multipart else UrlSink
     return sink(fs, remote, path, overwrite=overwrite)
+
+
+def _speaks(fs: Any, protocols: Collection[str]) -> bool:
+    own = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return any(protocol in protocols for protocol in own)
 
 
 class StreamSink:
@@ -206,7 +214,18 @@ class UrlSink:
 
     def _commit(self) -> None:
         self._file.close()
-        self._fs.put_file(self._file.name, self._path)
+        if _speaks(self._fs, _OBJECT_STORES):
+            self._fs.put_file(self._file.name, self._path)
+            return
+        # Elsewhere half an upload is half a file: it gets its name when it is whole.
+        partial = f"{self._path}.{secrets.token_hex(6)}.part"
+        try:
+            self._fs.put_file(self._file.name, partial)
+            self._fs.mv(partial, self._path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._fs.rm_file(partial)
+            raise
 
     def discard(self) -> None:
         """Remove the temporary file; what was not published is nowhere else."""

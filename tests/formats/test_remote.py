@@ -381,6 +381,29 @@ def test_an_existing_object_is_kept(container, s3):
     np.testing.assert_array_equal(eocodec.open(URL)[0], FLAT[0])
 
 
+def test_half_an_upload_is_never_the_file(monkeypatch):
+    fs = fsspec.filesystem("memory")
+    put = type(fs).put_file
+
+    def put_half(self, local, remote, **options):
+        put(self, local, remote, **options)
+        self.pipe_file(remote, self.cat_file(remote)[:100])
+        raise OSError("the line is dead")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fs), "put_file", put_half)
+        writer = write("memory://half/x.eoc")
+        writer.write(None, FLAT)
+        with pytest.raises(eocodec.EocodecError, match="the line is dead"):
+            writer.close()
+    assert fs.find("/half") == []
+    with write("memory://half/x.eoc") as writer:
+        writer.write(None, FLAT)
+    assert fs.find("/half") == ["/half/x.eoc"]
+    np.testing.assert_array_equal(eocodec.open("memory://half/x.eoc")[1], FLAT[1])
+    fs.rm("/half", recursive=True)
+
+
 # The commands and xarray
 
 
