@@ -1,9 +1,9 @@
 """Features of the tokens of learned tiles: what their first layers say, without decoding pixels.
 
-A token stands for 16 x 16 pixels. Its codes give a vector (the sum of its codebook entries) and, by the mean and scale
-networks, means and deviations of the latents; through the linear map and the tile's own spectral bases these are means
-and energies of the cosine coefficients of every band. Only the sums over a patch are kept, so features of patches in
-different tiles compare although each tile has bases of its own.
+A token stands for 16 x 16 pixels. By the mean and scale networks its codes tell means and deviations of the latents;
+through the linear map and the tile's own spectral bases these are means and energies of the cosine coefficients of
+every band, so features of different tiles compare although each tile has bases of its own. (Means and deviations of the
+code vectors themselves, 128 values more, made a linear probe worse where labels are few.)
 """
 
 from __future__ import annotations
@@ -25,33 +25,28 @@ from eocodec.transforms.interface import FloatArray, TokenTransform
 DoubleArray = npt.NDArray[np.float64]
 
 _TOKEN_LAYERS = 2
-_VECTOR = 64
 _STATISTICS = ("mean", "std", *(f"texture{group}" for group in range(1, GROUPS)))
 
 
 class TokenFeatures(TokenTransform):
-    """Means, deviations and textures of the bands, mean and deviation of the token vectors.
+    """Means, deviations and textures of the bands.
 
     Of each band: mean, standard deviation of the means of 8 x 8 pixels, and root mean square of the cosine
     coefficients of frequency group 1 to 7, predicted, in steps of 1 DN at the default step scale; of all these
-    log2(1 + value). Then mean and standard deviation over the patch of the 64 components of the token vectors.
+    log2(1 + value).
     """
 
     name = "tokens"
-    description = (
-        "bands' statistics and code vectors of the tokens of learned tiles; decodes no pixel"
-    )
+    description = "levels, deviations and textures of the bands from the tokens of learned tiles; decodes no pixel"
     cell = TOKEN_BLOCK
     layers = _TOKEN_LAYERS
 
     def names(self, bands: Sequence[str]) -> tuple[str, ...]:
-        """Name the features: B02_mean, B03_mean …, B02_std …, token_mean_00 …, token_std_00 …."""
-        of_bands = [f"{band}_{statistic}" for statistic in _STATISTICS for band in bands]
-        of_tokens = [f"token_{s}_{k:02d}" for s in ("mean", "std") for k in range(_VECTOR)]
-        return (*of_bands, *of_tokens)
+        """Name the features: B02_mean, B03_mean …, B02_std …, B02_texture1 …, B12_texture7."""
+        return tuple(f"{band}_{statistic}" for statistic in _STATISTICS for band in bands)
 
     def cells(self, payload: memoryview) -> tuple[FloatArray, FloatArray] | None:
-        """Head and token layers of a tile (C, H, W) -> planes (9 C + 64, ceil(H / 16), ceil(W / 16)), valid shares.
+        """Head and token layers of a tile (C, H, W) -> planes (9 C, ceil(H / 16), ceil(W / 16)), valid shares.
 
         None for tiles without tokens and for those of atmospheric fields, whose tokens stand for levels.
         """
@@ -67,21 +62,17 @@ class TokenFeatures(TokenTransform):
         return _planes(tokens), _valid_shares(head)
 
     def __call__(self, patches: FloatArray) -> FloatArray:
-        """Cells (N, 9 C + 64, k, k) -> features (N, 9 C + 128)."""
+        """Cells (N, 9 C, k, k) -> features (N, 9 C)."""
         flat = patches.reshape(*patches.shape[:2], -1).astype(np.float64)
-        mean, variance = np.nanmean(flat, axis=2), np.nanvar(flat, axis=2)
-        bands = (patches.shape[1] - _VECTOR) // (1 + GROUPS)
-        level, inner, texture, _ = np.split(
-            mean, [bands, 2 * bands, mean.shape[1] - _VECTOR], axis=1
-        )
-        deviation = np.sqrt(inner + variance[:, :bands])
+        bands = patches.shape[1] // len(_STATISTICS)
+        level, inner, texture = np.split(np.nanmean(flat, axis=2), [bands, 2 * bands], axis=1)
+        deviation = np.sqrt(inner + np.nanvar(flat[:, :bands], axis=2))
         statistics = np.concatenate([level.clip(0), deviation, np.sqrt(texture)], axis=1)
-        tokens = [mean[:, -_VECTOR:], np.sqrt(variance[:, -_VECTOR:])]
-        return np.concatenate([np.log2(1 + statistics), *tokens], axis=1).astype(np.float32)
+        return np.log2(1 + statistics).astype(np.float32)
 
 
 def _planes(tokens: Tokens) -> FloatArray:
-    """Band means, their variances inside a cell, energies by frequency group, and the vectors of the tokens.
+    """Band means, their variances inside a cell, and energies by frequency group.
 
     Values are in units of the step scale, which is 1 DN by default.
     """
@@ -102,7 +93,7 @@ def _planes(tokens: Tokens) -> FloatArray:
     energy = _pooled(np.square(predicted)) + apply_bases(np.square(bases), unknown)
     inner = (_pooled(np.square(blocks)) - np.square(level)).clip(0)
     groups = [energy[group == GROUP_OF].mean(axis=0) for group in range(1, GROUPS)]
-    return np.concatenate([level, inner, *groups, _vectors(tokens)]).astype(np.float32)
+    return np.concatenate([level, inner, *groups]).astype(np.float32)
 
 
 def _pooled(values: DoubleArray) -> DoubleArray:
@@ -110,13 +101,6 @@ def _pooled(values: DoubleArray) -> DoubleArray:
     *leading, rows, columns = values.shape
     mean: DoubleArray = values.reshape(*leading, rows // 2, 2, columns // 2, 2).mean(axis=(-3, -1))
     return mean
-
-
-def _vectors(tokens: Tokens) -> DoubleArray:
-    """Sums of the codebook entries, (D, h, w); an index past the codebook adds nothing."""
-    books = np.pad(tokens.model.codebooks, ((0, 0), (0, 1), (0, 0))).astype(np.float64)
-    total = sum(book[index] for book, index in zip(books, tokens.indices, strict=False))
-    return np.moveaxis(np.asarray(total), -1, 0)
 
 
 def _valid_shares(head: TileHead) -> FloatArray:
