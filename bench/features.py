@@ -11,7 +11,7 @@ import click
 import numpy as np
 import torch
 
-from bench.downstream.features import Features, band_statistics
+from bench.downstream.features import Features, band_statistics, extractor_of
 from bench.downstream.frozen import cosine_similarity
 from bench.downstream.patches import Stack
 from bench.downstream.probe import Scaling, fit_probe
@@ -22,6 +22,7 @@ from eocodec.training.data import load_scenes
 from eocodec.training.ssl.bank import label_distance, neighbour_labels
 from eocodec.training.ssl.loop import NEIGHBOURS
 from eocodec.training.ssl.patches import LabelledPatches, load_labelled
+from eocodec.transforms import find_transform
 from eocodec.transforms.simclr import SimclrFeatures
 
 _TILE = 512
@@ -82,7 +83,9 @@ def label_table(folder: Path, split: str, features: SimclrFeatures) -> Table:
     patches = {name: _labelled(folder, name) for name in ("train", "val", split)}
     wanted = patches[split].labels
     rows = []
-    for name, extract in (("ssl-s2", features), ("band statistics", band_statistics)):
+    tokens = extractor_of(find_transform("tokens"))
+    extractors = {"ssl-s2": features, "tokens": tokens, "band statistics": band_statistics}
+    for name, extract in extractors.items():
         found = {part: extract(p.pixels) for part, p in patches.items()}
         scaling = Scaling.of(found["train"])
         bank = found if name == "ssl-s2" else {k: scaling.apply(v) for k, v in found.items()}
