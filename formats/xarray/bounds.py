@@ -21,6 +21,7 @@ REAL_INFORMATION = 0.99
 """Share of the real information that is kept of fields of which nothing is asked."""
 
 _SAMPLED = 2**23
+_LEAST_PAIRS = 1000
 _BOUNDS = ("max_error", "max_relative_error", "max_error_sqrt")
 
 
@@ -103,7 +104,7 @@ def stored_options(
             allowed = np.minimum(allowed, of_range * (survey.high - survey.low))
         if kept is not None and survey.bits is not None:
             bits = survey.bits.keepbits(kept)
-            if bits is None or bits >= survey.bits.mantissa:
+            if bits is None or bits >= survey.bits.mantissa or survey.bits.pairs < _LEAST_PAIRS:
                 allowed[:] = 0
             else:
                 relative = min(relative or 1.0, 2.0 ** -(bits + 1))
@@ -159,6 +160,7 @@ def survey_field(
     """Look at all samples of a stored variable, a block at a time.
 
     Bits are counted of floating-point samples, and of packed ones as float32; of others there are none.
+    Pairs with a zero do not count.
     """
     extents = axes.extents(stored.shape)
     bits = None
@@ -184,9 +186,11 @@ def survey_field(
         smallest = np.minimum(smallest, values.min(axis=(1, 2), where=valid, initial=np.inf))
         if bits is not None and number % every == 0:
             pairs = samples if samples.dtype.kind == "f" else packing.values(samples)
+            # Zeros are exact within any relative bound. Where they are many, every bit would tell of them.
+            told = valid & (pairs != 0)
             across = pairs.shape[2] > 1
             bits.add(
-                pairs if across else pairs.swapaxes(1, 2), valid if across else valid.swapaxes(1, 2)
+                pairs if across else pairs.swapaxes(1, 2), told if across else told.swapaxes(1, 2)
             )
     if low > high:
         low = high = 0.0

@@ -149,6 +149,21 @@ def test_default_bound_is_that_of_the_real_information(odd, tmp_path):
         assert reader["turned"].header.max_relative_error == 2.0 ** -(kept + 1)
 
 
+def test_zeros_tell_nothing_of_the_bits_of_clouds(tmp_path):
+    lat, lon = np.linspace(-3, 3, 60)[:, None], np.linspace(0, 20, 200)
+    cloud = np.sin(lon + lat) + 0.01 * np.cos(997 * lat * lon % 89) - 0.5
+    cloud = np.maximum(cloud, 0).astype("f4")
+    few = np.where(np.arange(200) < 4, cloud, 0).astype("f4")
+    axes = ("lat", "lon")
+    write_netcdf(xr.Dataset({"cloud": (axes, cloud), "few": (axes, few)}), tmp_path / "c.nc")
+    _, headers = there_and_back(tmp_path / "c.nc", tmp_path, CompressOptions())
+    bits = BitPairs(np.dtype("f4"))
+    bits.add(cloud, np.ones(cloud.shape, bool))
+    assert bits.keepbits(0.99) == 23
+    assert headers["cloud"].max_relative_error == 2.0**-3
+    assert headers["few"].max_error == 0
+
+
 def test_bounds_by_variable_hold_in_the_unit_of_values(odd, tmp_path):
     options = CompressOptions(
         max_error={"t": 0.27}, max_relative_error={"turned": 1e-3}, max_range_error={"t": 0.005}
