@@ -9,9 +9,15 @@ import pytest
 import rasterio
 import zarr
 from hypothesis import given, settings
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import BufferPrototype, default_buffer_prototype
 from zarr.registry import get_codec_class
 from zarr.storage import LocalStore, MemoryStore
+from zarr.testing.buffer import (
+    NDBufferUsingTestNDArrayLike,
+    StoreExpectingTestBuffer,
+    TestBuffer,
+    TestNDArrayLike,
+)
 from zarr.testing.strategies import basic_indices, orthogonal_indices
 
 import eocodec
@@ -158,6 +164,26 @@ def test_missing_chunks_are_the_fill_value():
     assert np.array_equal(array[0], SERIES[0, :, :8, :8])
     assert (array[1:] == 7).all()
     assert (array[3, 1] == 7).all()
+
+
+def test_buffers_are_of_the_kind_that_the_store_wants():
+    prototype = BufferPrototype(buffer=TestBuffer, nd_buffer=NDBufferUsingTestNDArrayLike)
+
+    async def through():
+        array = await zarr.api.asynchronous.create_array(
+            StoreExpectingTestBuffer(),
+            shape=SERIES.shape,
+            chunks=(2, 3, 24, 20),
+            dtype="u2",
+            serializer=TileSerializer(),
+            compressors=None,
+        )
+        await array.setitem(..., SERIES, prototype=prototype)
+        return await array.getitem(np.s_[1:3, :, :5], prototype=prototype)
+
+    read = asyncio.run(through())
+    assert isinstance(read, TestNDArrayLike)
+    assert np.array_equal(read, SERIES[1:3, :, :5])
 
 
 def test_the_metadata_names_the_codec_and_its_options(tmp_path):
