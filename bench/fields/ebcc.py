@@ -13,7 +13,7 @@ from bench.fields.layouts import Array, image_layouts
 
 _LEAST_SIDE = 32
 _BASE_RATIO = 30.0
-_TIGHTER = (0.99, 0.95, 0.8, 0.6, 0.4)
+_TIGHTER = (0.99, 0.97, 0.93, 0.87, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from bench.fields.codecs import (
 )
 from bench.fields.data import Field, Values, packed_bits, source_step
 from bench.fields.grib import Grib
+from bench.fields.information import measure_information
 from bench.fields.layouts import (
     image_layouts,
     native_layouts,
@@ -144,14 +145,16 @@ def test_level_means_weigh_rows_by_their_area() -> None:
     assert level_means(values, None) == pytest.approx(np.array([[2.5]]))
 
 
-def test_real_information_ends_where_noise_or_packing_begins() -> None:
-    generator = np.random.default_rng(2)
-    smooth = 1.5 + 0.45 * np.sin(np.linspace(0, 300, 64000)).reshape(1, 1, 160, 400)
-    noisy = smooth + generator.uniform(-(2**-7), 2**-7, smooth.shape)
-    bits = real_information_bits(noisy.astype(np.float32))
-    assert 3 <= bits <= 7
-    packed = np.round(noisy / 2**-12) * 2**-12
-    assert real_information_bits(packed.astype(np.float32)) == bits
+def test_information_is_compared_at_the_error_of_the_rounded_values(field: Field) -> None:
+    packed = Field("packed", "t", field.values, 16, step=field.spread)
+    [found], skipped = measure_information([field, packed], Ours())
+    assert skipped == ["packed"]
+    assert found.kept_bits == real_information_bits(field.values)
+    rounded = bit_round(field.values, found.kept_bits)
+    share = np.abs(rounded / field.values.astype(np.float64) - 1).max()
+    assert found.max_relative_error == pytest.approx(share)
+    assert found.zstd == len(ZSTD.encode(rounded))
+    assert 0 < found.ours < field.values.nbytes
 
 
 def test_bit_rounding_halves_the_error_with_every_bit(values: Values) -> None:
