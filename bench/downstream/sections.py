@@ -143,13 +143,15 @@ def _model_section(study: Study, coded: CodedSplit, model: str, labels: Labels) 
     original = np.concatenate(answers.original)
     default = Quality(OURS, find_card().default_layers)
     lowest = Quality(OURS, 1)
+    found = np.flatnonzero(labels.any(axis=0))
+    classes = [study.patches.classes[index] for index in found]
     pictures = []
     for quality in (lowest, default):
         path = study.out / f"divergence-{_slug(model)}-{quality.layers}.png"
         decoded = np.concatenate(answers.decoded[quality])
-        plot_divergences(symmetric_divergence(original, decoded), study.patches.classes, path)
+        plot_divergences(symmetric_divergence(original, decoded)[:, found], classes, path)
         pictures.append(
-            (f"Symmetric KL divergence by label, {quality}; the last bin is open", path)
+            (f"Symmetric KL divergence by label that occurs, {quality}; the last bin is open", path)
         )
     path = study.out / f"contingency-{_slug(model)}.png"
     plot_contingencies(_contingencies(answers), path)
