@@ -84,7 +84,8 @@ def main(
 
 def _extractors(names: tuple[str, ...]) -> tuple[dict[str, Extractor], list[str]]:
     """Return the extractors by name, and the names of those that see decoded pixels."""
-    extractors, frozen = {STATISTICS: band_statistics}, [STATISTICS]
+    extractors: dict[str, Extractor] = {STATISTICS: band_statistics}
+    frozen = [STATISTICS]
     for name in names:
         transform = find_transform(name)
         extractors[name] = extractor_of(transform)

@@ -130,5 +130,6 @@ def cosine_similarity(first: Features, second: Features) -> npt.NDArray[np.float
     one, two = first.astype(np.float64), second.astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
     products = (one * two).sum(axis=1)
-    out = np.zeros(len(products))
-    return np.divide(products, lengths, out=out, where=lengths > 0)
+    cosines = np.zeros(len(products))
+    np.divide(products, lengths, out=cosines, where=lengths > 0)
+    return cosines
