@@ -23,6 +23,8 @@ _STEP_BITS = 16
 # A lattice has at most this many points, and is looked for in so many samples.
 _MAX_LATTICE = 1 << 20
 _PROBE = 1 << 16
+# No lattice is looked for among magnitudes whose sums of squares could overflow.
+_LARGEST = 1e100
 # How far samples may lie off their lattice, in its steps.
 _MAX_DEVIATION = 0.05
 # A lattice is taken when its quantiser step is at least this share of the one that the bound allows.
@@ -64,7 +66,7 @@ def find_grid(used: npt.NDArray[Any], max_error: float, span: float | None = Non
     span = high - low if span is None else span
     limits = np.finfo(used.dtype)
     largest = max(abs(low), abs(high), float(limits.tiny))
-    if largest + max_error > limits.max / 2:
+    if largest + max_error > float(limits.max) / 2:
         return None
     # Leaves room for rounding to the dtype, and in start + step * n.
     rounding = float(np.spacing(used.dtype.type(largest + max_error))) / 2
@@ -110,7 +112,9 @@ def shared_grid(planes: list[npt.NDArray[Any]], max_error: float) -> SharedGrid 
         return None
     if grid.near < _LEAST_NEAR:
         # Planes of smaller range leave room for a finer step.
-        own = find_grid(used, max_error, max(float(plane.max() - plane.min()) for plane in planes))
+        own = find_grid(
+            used, max_error, max(float(plane.max()) - float(plane.min()) for plane in planes)
+        )
         grid = grid if own is None or own.near == grid.near else own
     return SharedGrid(grid, int(grid.indices(used).max()))
 
@@ -118,7 +122,7 @@ def shared_grid(planes: list[npt.NDArray[Any]], max_error: float) -> SharedGrid 
 def find_lattice(used: npt.NDArray[Any]) -> Grid | None:
     """Return the lattice that all of `used` (N,) lie on, as packing to integers leaves them, or None."""
     probe = np.unique(used[:: max(1, used.size // _PROBE)]).astype(np.float64)
-    if len(probe) < 3:
+    if len(probe) < 3 or not abs(probe).max() < _LARGEST or not np.isfinite(used).all():
         return None
     low, span = float(probe[0]), float(probe[-1] - probe[0])
     gaps = np.diff(probe)
