@@ -38,7 +38,8 @@ def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
         marks = " (default)" if card.name == DEFAULT_MODEL else ""
         click.echo(f"{card.name}{marks}: {card.description}")
         click.echo(f"  id       {card.id}")
-        click.echo(f"  bands    {', '.join(card.bands)}")
+        bands = ", ".join(card.bands) if card.ndim == 2 else "any number of levels"
+        click.echo(f"  bands    {bands}")
         click.echo(
             f"  quality  1 to {card.layers}, {card.default_layers} by default; "
             f"the first {card.token_layers} layers are tokens"

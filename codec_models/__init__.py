@@ -12,6 +12,8 @@ from typing import Any
 from eocodec.errors import ModelError
 
 DEFAULT_MODEL = "s2-rvq"
+FIELD_MODEL = "cams-rvq"
+"""For fields of netCDF and GRIB files."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,13 @@ def token_grid(config: NetworkConfig, shape: tuple[int, int, int]) -> tuple[int,
     """Shape of the tokens of a tile (C, H, W): (h, w), or (d, h, w) with blocks of levels."""
     planes, height, width = shape
     rows = (-(-height // TOKEN_BLOCK), -(-width // TOKEN_BLOCK))
-    return rows if config.ndim == 2 else (-(-planes // config.bands), *rows)
+    return rows if config.ndim == 2 else (block_levels(config, planes)[0], *rows)
+
+
+def block_levels(config: NetworkConfig, planes: int) -> tuple[int, int]:
+    """Number of blocks of so many planes, as few as there can be, and planes of a block."""
+    blocks = -(-planes // config.bands)
+    return blocks, -(-planes // blocks)
 
 
 @dataclass(frozen=True)
@@ -60,22 +66,19 @@ class TileTransform:
         Also returns the coefficients (samples, …, h, w) in network units; ``noise`` is that of
         :meth:`SpectralTransform.fit`, in network units.
         """
+        blocks, depth = block_levels(config, len(pixels))
         levels = None
         if config.ndim == 3:
             levels, pixels = LevelScales.fit(pixels)
-        deep = -len(pixels) % config.bands if config.ndim == 3 else 0
-        down, right = (-n % TOKEN_BLOCK for n in pixels.shape[1:])
-        pixels = np.pad(pixels, ((0, deep), (0, down), (0, right)), mode="edge")
-        if config.ndim == 3:
-            height = pixels.shape[1]
-            pixels = fold_levels(pixels, config.bands)
-        spectral, coefficients = SpectralTransform.fit(pixels, unit / MEAN_PARTS, noise * unit)
-        missing = config.bands - len(pixels)
-        padded = np.pad(coefficients, ((0, 0), (0, missing), (0, 0), (0, 0))) / np.float32(unit)
-        grid: tuple[int, ...] = padded.shape[2:]
-        if config.ndim == 3:
-            grid = (-1, height // BLOCK, grid[1])
-        return cls(levels, spectral, unit), padded.reshape(config.samples, *grid)
+        whole = (blocks * depth, TOKEN_BLOCK, TOKEN_BLOCK)
+        missing = [(0, -n % size) for n, size in zip(pixels.shape, whole, strict=True)]
+        folded = fold_levels(np.pad(pixels, missing, mode="edge"), depth)
+        spectral, coefficients = SpectralTransform.fit(folded, unit / MEAN_PARTS, noise * unit)
+        absent = ((0, 0), (0, config.bands - depth), (0, 0), (0, 0))
+        padded = np.pad(coefficients, absent) / np.float32(unit)
+        rows, columns = padded.shape[2:]
+        deep = () if config.ndim == 2 else (blocks,)
+        return cls(levels, spectral, unit), padded.reshape(-1, *deep, rows // blocks, columns)
 
     def inverse(
         self,
@@ -86,11 +89,12 @@ class TileTransform:
     ) -> npt.NDArray[Any]:
         """Coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS to pixels of a shape and dtype."""
         planes, height, width = shape
+        _, depth = block_levels(config, planes)
         rows, columns = coefficients.shape[-2:]
-        stacked = coefficients.reshape(BLOCK * BLOCK, config.bands, -1, columns)
+        stacked = coefficients.reshape(BLOCK * BLOCK, config.bands, -1, columns)[:, :depth]
         unit = self.unit * 2.0**-COEFFICIENT_BITS
         if self.levels is None:
-            pixels = self.spectral.inverse(stacked[:, :planes], unit, dtype)
+            pixels = self.spectral.inverse(stacked, unit, dtype)
             return np.ascontiguousarray(pixels[:, :height, :width])
         folded = self.spectral.inverse(stacked, unit, np.dtype(np.float64))
         pixels = unfold_levels(folded, rows * BLOCK)[:planes, :height, :width]
@@ -108,5 +112,5 @@ class TileTransform:
     ) -> TileTransform:
         """Read what :meth:`encode` wrote; raises FormatError for invalid bytes."""
         levels = LevelScales.decode(coder, planes) if config.ndim == 3 else None
-        bands = planes if levels is None else config.bands
-        return cls(levels, SpectralTransform.decode(coder, bands, unit / MEAN_PARTS), unit)
+        _, depth = block_levels(config, planes)
+        return cls(levels, SpectralTransform.decode(coder, depth, unit / MEAN_PARTS), unit)

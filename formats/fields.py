@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from eocodec.codec_models import FIELD_MODEL
 from eocodec.errors import InputError
 from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.compress_options import CompressOptions, CompressReport
@@ -184,6 +185,8 @@ def asked_of(name: str, variable: xr.Variable, asked: Asked, *, is_field: bool) 
         own["keep_real_information"] = (
             own["keep_real_information"] if Packing.of(variable.attrs).packed else None
         )
+    if own.get("quality") is not None and own.get("model") is None:
+        own["model"] = FIELD_MODEL
     lossy = own.get("quality") is not None or any(own.get(key) is not None for key in _LOSSY)
     if not lossy:
         if variable.dtype.kind != "f" or variable.size < _FEW_SAMPLES:

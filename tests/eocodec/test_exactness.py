@@ -25,7 +25,7 @@ from eocodec.integer_networks import (
 )
 from eocodec.model import Model, load_model
 from eocodec.onnx_export import export_onnx
-from eocodec.payload import PREDICTIVE, layer_bodies, parse_head, pixel_crc32c
+from eocodec.payload import PREDICTIVE, parse_head, pixel_crc32c
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 DATA = Path(__file__).parents[1] / "data"
@@ -43,11 +43,11 @@ print(*(pixel_crc32c(decode_tile(data, layers)) for layers in range(1, 7)), "tor
 """
 
 
-@pytest.fixture(scope="module")
-def payload() -> bytes:
+@pytest.fixture(scope="module", params=["s2-rvq", "cams-rvq"])
+def payload(request: pytest.FixtureRequest) -> bytes:
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 96:224, 64:160]
-    return encode_tile(pixels, EncodeSettings(layers=6, step_scale=0.7))
+    return encode_tile(pixels, EncodeSettings(layers=6, step_scale=0.7, model=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -218,29 +218,23 @@ def test_cuda_gives_the_same_integers(
     assert np.array_equal(out.cpu().numpy(), restored)
 
 
-@pytest.fixture(scope="module")
-def sessions(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+@pytest.mark.parametrize("name", ["s2-rvq", "cams-rvq"])
+def test_onnx_runtime_gives_the_same_integers(name: str, tmp_path: Path) -> None:
+    model = load_model(name)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    paths = export_onnx(model, tmp_path_factory.mktemp("onnx"))
-    return {
+    sessions = {
         path.stem: onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        for path in paths
+        for path in export_onnx(model, tmp_path)
     }
-
-
-def test_onnx_runtime_gives_the_same_integers(
-    model: Model, sessions: dict[str, object], payload: bytes
-) -> None:
-    bodies = layer_bodies(payload, parse_head(payload))
-    assert len(bodies) == 6
     rng = np.random.default_rng(6)
-    indices = rng.integers(0, model.config.codebook_size + 1, (2, 2, 5, 4))
-    for name, network in (("mean", model.mean_network), ("scale", model.scale_network)):
-        out = sessions[name].run(None, {"indices": indices})[0]
+    grid = (3, 6, 8)[-model.config.ndim :]
+    indices = rng.integers(0, model.config.codebook_size + 1, (2, 2, *grid))
+    for part, network in (("mean", model.mean_network), ("scale", model.scale_network)):
+        out = sessions[part].run(None, {"indices": indices})[0]
         for sample, tokens in zip(out, indices, strict=True):
             assert np.array_equal(sample, network(tokens.astype(np.int32)))
-    integers = rng.integers(-9, 10, (2, 384, 6, 8)).astype(np.int32)
+    integers = rng.integers(-9, 10, (2, model.config.latents, *grid)).astype(np.int32)
     scales = rng.integers(-60, 60, integers.shape).astype(np.int32)
     feeds = {"integers": integers.astype(np.float32), "log_scale": scales.astype(np.float32)}
     out = sessions["context"].run(None, feeds)[0]
@@ -250,5 +244,5 @@ def test_onnx_runtime_gives_the_same_integers(
     for step in (3.0, 1.0, 1 / 3, None):
         feeds = {"latents": latents, "step": np.array(step or 0, np.float32)}
         out = sessions["synthesis"].run(None, feeds)[0]
-        for sample, part in zip(out, latents, strict=True):
-            assert np.array_equal(sample, model.synthesise(part, step))
+        for sample, tile in zip(out, latents, strict=True):
+            assert np.array_equal(sample, model.synthesise(tile, step))

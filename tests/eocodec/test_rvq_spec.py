@@ -23,26 +23,54 @@ from .range_reader import RangeReader, table, uniform
 DATA = Path(__file__).parents[1] / "data"
 RAW_BITS = [0] * 18 + [1] * 2 + [2] * 3 + [3] * 2 + [4] * 3 + [5] * 2
 HEIGHT, WIDTH = 40, 30
+LEVELS, ROWS, COLUMNS = 19, 20, 35
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
-@pytest.fixture(scope="module")
-def weights() -> dict[str, np.ndarray]:
-    with safe_open(find_card().weights, "numpy") as file:
+def load_weights(name: str) -> dict[str, np.ndarray]:
+    with safe_open(find_card(name).weights, "numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors | {name: json.loads(text) for name, text in file.metadata().items()}
 
 
-@pytest.fixture(scope="module", params=[0.0, 1000.0], ids=["all tokens", "tokens left out"])
-def payload(request: pytest.FixtureRequest) -> bytes:
+def tracer() -> np.ndarray:
+    """A positive, skewed field whose levels differ by orders of magnitude."""
+    level, row, column = np.mgrid[:LEVELS, :ROWS, :COLUMNS]
+    wave = np.sin(row / 5 + level / 7) + np.cos(column / 4 - level / 9) * np.sin(row / 3)
+    noise = np.random.default_rng(4).standard_normal(level.shape)
+    field = np.exp(1.5 * wave + 0.05 * noise) * 1e-9 * 2.0 ** (level / 2)
+    return field.astype(np.float32)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("s2-rvq", 0.0), ("s2-rvq", 1000.0), ("cams-rvq", 0.3)],
+    ids=["all tokens", "tokens left out", "levels"],
+)
+def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
+    """Weights and payload."""
+    model, weight = request.param
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 200 : 200 + HEIGHT, 90 : 90 + WIDTH]
-    settings = EncodeSettings(layers=find_card().token_layers + 3, step_scale=0.6)
+    if model == "cams-rvq":
+        pixels = tracer()
+    layers = find_card(model).token_layers + 3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eocodec.rvq.TOKEN_WEIGHT", request.param)
+        patch.setattr("eocodec.rvq.TOKEN_WEIGHT", weight)
         patch.setattr("eocodec.rvq.CALM_TOKEN_WEIGHTS", ())
-        return encode_tile(pixels, settings)
+        settings = EncodeSettings(layers=layers, step_scale=0.6, model=model)
+        return load_weights(model), encode_tile(pixels, settings)
+
+
+@pytest.fixture(scope="module")
+def weights(case: tuple[dict, bytes]) -> dict[str, np.ndarray]:
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def payload(case: tuple[dict, bytes]) -> bytes:
+    return case[1]
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +88,28 @@ def read_unbounded(reader: RangeReader, number: int) -> list[int]:
     return [value - 1 for value in values]
 
 
-def read_spectral(reader: RangeReader) -> tuple[np.ndarray, np.ndarray]:
-    """Band means in their unit, and the bases (8, 10, 10)."""
-    means = np.array([-(u + 1) // 2 if u % 2 else u // 2 for u in read_unbounded(reader, 10)])
-    components = [reader.take(uniform(10)) for _ in range(8)]
+def read_signed(reader: RangeReader, number: int) -> np.ndarray:
+    return np.array([-(u + 1) // 2 if u % 2 else u // 2 for u in read_unbounded(reader, number)])
+
+
+def read_levels(reader: RangeReader) -> tuple[int, np.ndarray, np.ndarray]:
+    """Roots, exponents and means."""
+    roots = reader.take(uniform(4))
+    return roots, np.cumsum(read_signed(reader, LEVELS)), read_signed(reader, LEVELS)
+
+
+def read_spectral(reader: RangeReader, bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """Band means in their unit, and the bases (8, bands, bands)."""
+    means = read_signed(reader, bands)
+    components = [reader.take(uniform(bands)) for _ in range(8)]
     tables = [
         table([38, 58, 62, 90, 120, 150, 190, 240, 60]),
         table([410, 250, 190, 130, 110, 80, 50, 26, 6]),
     ]
-    basis, bases, first = np.eye(10), [], True
+    basis, bases, first = np.eye(bands), [], True
     for j in components:
         if j:
-            planes = [(i, k) for i in range(j) for k in range(9, i, -1)]
+            planes = [(i, k) for i in range(j) for k in range(bands - 1, i, -1)]
             lengths = [reader.take(tables[0 if first else 1]) for _ in planes]
             angles = []
             for length in lengths:
@@ -104,17 +142,24 @@ def read_marks(reader: RangeReader, height: int, width: int) -> np.ndarray:
     return marks
 
 
-def read_tokens(
-    weights: dict, layers: list[bytes]
-) -> tuple[tuple[np.ndarray, np.ndarray], list[np.ndarray]]:
-    height, width = -(-HEIGHT // 16), -(-WIDTH // 16)
+def read_tokens(weights: dict, layers: list[bytes]) -> tuple[dict, list[np.ndarray]]:
+    """What layer 1 says of the transform, and tokens (planes, rows, columns) of every stage."""
+    network = weights["network"]
+    deep, height, width = 1, -(-HEIGHT // 16), -(-WIDTH // 16)
+    if network.get("ndim", 2) == 3:
+        deep, rows = -(-LEVELS // network["bands"]), -(-ROWS // 16)
+        height, width = deep * rows, -(-COLUMNS // 16)
+    transform = {}
     counts, cluster = weights["tokens.counts"].astype(int), weights["tokens.cluster"]
     stages: list[np.ndarray] = []
     for i in range(weights["network"]["token_stages"]):
         reader = RangeReader(layers[i] if i else layers[i][8 + 4 :])
         grid = np.zeros((height, width), int)
         if i == 0:
-            spectral = read_spectral(reader)
+            if network.get("ndim", 2) == 3:
+                transform["levels"] = read_levels(reader)
+            depth = -(-LEVELS // deep) if network.get("ndim", 2) == 3 else network["bands"]
+            transform["means"], transform["bases"] = read_spectral(reader, depth)
         marks = read_marks(reader, height, width)
         if i == 0:
             first = table(counts[0].sum(axis=0).tolist())
@@ -133,24 +178,24 @@ def read_tokens(
                 for y, x in np.argwhere((context == k) & (marks == 0)):
                     grid[y, x] = reader.take(table(counts[i, k].tolist()))
         stages.append(grid)
-    return spectral, stages
+    return transform, [stage.reshape(deep, -1, width) for stage in stages]
 
 
 def convolve(weights: dict, name: str, x: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Channels (inputs, planes, rows, columns) to (outputs, planes, rows, columns)."""
     weight = weights[f"{name}.weight"].astype(np.int64)
-    reach = weight.shape[2] // 2
-    height, width = x.shape[1:]
-    padded = np.pad(x.astype(np.int64), ((0, 0), (reach, reach), (reach, reach)))
-    total = np.broadcast_to(
-        weights[f"{name}.bias"].astype(np.int64)[:, None, None], (len(weight), height, width)
-    ).copy()
-    for dy in range(weight.shape[2]):
-        for dx in range(weight.shape[3]):
-            total += np.einsum(
-                "oi,iyx->oyx", weight[:, :, dy, dx], padded[:, dy : dy + height, dx : dx + width]
-            )
+    if weight.ndim == 4:
+        weight = weight[:, :, None]
+    reach = [size // 2 for size in weight.shape[2:]]
+    grid = x.shape[1:]
+    padded = np.pad(x.astype(np.int64), ((0, 0), *((r, r) for r in reach)))
+    total = np.zeros((len(weight), *grid), np.int64)
+    total += weights[f"{name}.bias"].astype(np.int64)[:, None, None, None]
+    for tap in np.ndindex(weight.shape[2:]):
+        moved = tuple(slice(t, t + n) for t, n in zip(tap, grid, strict=True))
+        total += np.einsum("oi,ipyx->opyx", weight[:, :, *tap], padded[:, *moved])
     assert np.abs(total).max() < 2**24
-    scaled = total.astype(np.float32) * weights[f"{name}.multiplier"][:, None, None]
+    scaled = total.astype(np.float32) * weights[f"{name}.multiplier"][:, None, None, None]
     return np.clip(np.rint(scaled), low, high).astype(np.int64)
 
 
@@ -160,14 +205,15 @@ def token_network(weights: dict, name: str, tokens: list[np.ndarray], limit: int
         np.moveaxis(sum(embedding[i][grid] for i, grid in enumerate(tokens)), -1, 0), 0, 255
     )
     x = convolve(weights, f"{name}.expand", convolve(weights, f"{name}.spatial", x, 0, 255), 0, 255)
-    shuffled = np.zeros((len(x) // 4, 2 * x.shape[1], 2 * x.shape[2]), int)
-    for channel, plane in enumerate(x):
-        shuffled[channel // 4, channel % 4 // 2 :: 2, channel % 2 :: 2] = plane
+    channels, deep, height, width = x.shape
+    shuffled = np.zeros((channels // 4, deep, 2 * height, 2 * width), int)
+    for channel, planes in enumerate(x):
+        shuffled[channel // 4, :, channel % 4 // 2 :: 2, channel % 2 :: 2] = planes
     return convolve(weights, f"{name}.project", shuffled, -limit, limit)
 
 
-def pass_masks(height: int, width: int) -> list[np.ndarray]:
-    row, column = np.mgrid[:height, :width]
+def pass_masks(deep: int, height: int, width: int) -> list[np.ndarray]:
+    _, row, column = np.mgrid[:deep, :height, :width]
     masks = [(row % 8 == 0) & (column % 8 == 0)]
     for a in (8, 4, 2):
         b = a // 2
@@ -204,7 +250,7 @@ class Stage:
         self.reader = RangeReader(data)
         self.before = n
         offsets = read_offsets(self.reader, len(n))
-        self.classes = np.clip((r + 3 * offsets[:, None, None] + 36) // 3, 0, 29)
+        self.classes = np.clip((r + 3 * offsets[:, None, None, None] + 36) // 3, 0, 29)
         self.state = np.minimum(np.abs(n), 2)
         self.integers = 3 * n
         self.values = np.zeros(n.shape, np.float32)
@@ -219,40 +265,40 @@ class Stage:
                 counts = weights["tables.counts"][self.s, k, z].tolist()
                 raw = RAW_BITS[k] if z == 0 else 0
                 q = read_run(self.reader, counts, raw, len(places))
-                for (c, y, x), value in zip(places, q.tolist(), strict=True):
-                    sign = -1 if n[c, y, x] < 0 else 1
-                    magnitude = 3 * abs(n[c, y, x]) + value
-                    self.integers[c, y, x] = sign * magnitude
+                for place, value in zip(map(tuple, places), q.tolist(), strict=True):
+                    sign = -1 if n[place] < 0 else 1
+                    magnitude = 3 * abs(n[place]) + value
+                    self.integers[place] = sign * magnitude
                     moved = np.float32(0)
                     if abs(value) <= 15 and not raw:
                         point = weights["tables.points"][self.s, k, z, value + 15]
                         moved = point - np.float32(value)
-                    self.values[c, y, x] = np.float32(sign * (magnitude + float(moved)))
+                    self.values[place] = np.float32(sign * (magnitude + float(moved)))
 
 
 def first_stage(stage: Stage, weights: dict, masks: list[np.ndarray]) -> np.ndarray:
     """Read stage 0; returns the prediction of the latents."""
     prediction = np.zeros(stage.values.shape, np.float32)
-    height, width = prediction.shape[1:]
+    height, width = prediction.shape[2:]
     channels = weights["smooth.channels"]
     step = np.float32(3)
-    smooth = np.isin(np.arange(len(prediction)), channels)[:, None, None]
+    smooth = np.isin(np.arange(len(prediction)), channels)[:, None, None, None]
     steps = [0, 4, 4, 2, 2, 1, 1]
     for p, mask in enumerate(masks):
         b = steps[p]
         around = [(-b, -b), (-b, b), (b, -b), (b, b)]
         if p % 2 == 0:
             around = [(-b, 0), (b, 0), (0, -b), (0, b)] if p else []
-        for y, x in np.argwhere(mask):
+        for z, y, x in np.argwhere(mask):
             inside = [
                 (y + j, x + i) for j, i in around if 0 <= y + j < height and 0 <= x + i < width
             ]
             for m, c in enumerate(channels):
                 total = np.float32(0)
                 for j, i in inside:
-                    total += prediction[c, j, i] + stage.values[c, j, i] * step
+                    total += prediction[c, z, j, i] + stage.values[c, z, j, i] * step
                 mean = total / np.float32(max(1, len(inside)))
-                prediction[c, y, x] = weights["smooth.weight"][p, m] * mean
+                prediction[c, z, y, x] = weights["smooth.weight"][p, m] * mean
         stage.read(smooth & mask)
     stage.read(~smooth & np.ones(prediction.shape, bool))
     return prediction
@@ -269,21 +315,22 @@ def restore(weights: dict, y: np.ndarray, step: np.float32) -> np.ndarray:
     return y + (out.astype(np.float32) / np.float32(64)) * step
 
 
-def to_pixels(
-    weights: dict, y: np.ndarray, means: np.ndarray, bases: np.ndarray, scale: float
-) -> np.ndarray:
+def to_pixels(weights: dict, y: np.ndarray, transform: dict, scale: float) -> np.ndarray:
     """Latents to pixels (bands, rows, columns), in Python's integers."""
+    depth = len(transform["means"])
     fixed = np.rint(y.astype(np.float64) * 2**10).astype(np.int64).reshape(len(y), -1)
     total = weights["linear.weight"].astype(np.int64) @ fixed
-    coefficients = np.rint(total / 2**11).astype(np.int64).reshape(64, 10, -1)
+    channels = weights["network"]["bands"]
+    coefficients = np.rint(total / 2**11).astype(np.int64).reshape(64, channels, -1)[:, :depth]
     bands = np.zeros_like(coefficients)
     for f in range(64):
-        matrix = np.rint(bases[max(f // 8, f % 8)] * 2**13).astype(np.int64)
+        matrix = np.rint(transform["bases"][max(f // 8, f % 8)] * 2**13).astype(np.int64)
         bands[f] = np.rint(matrix @ coefficients[f] / 2**13)
     a = [np.sqrt(1 / 8)] + [0.5] * 7
-    height, width = y.shape[1:]
-    pixels = np.zeros((10, 8 * height, 8 * width))
+    planes, height, width = y.shape[1:]
+    pixels = np.zeros((depth, planes, 8 * height, 8 * width))
     unit = weights["network"]["unit"] * scale
+    means = (transform["means"] * (unit / 16))[:, None]
     for i in range(8):
         for j in range(8):
             total = np.zeros(bands.shape[1:], np.int64)
@@ -292,17 +339,27 @@ def to_pixels(
                     cosine = np.cos(np.pi * (2 * i + 1) * u / 16)
                     cosine *= np.cos(np.pi * (2 * j + 1) * v / 16)
                     total += int(np.rint(2**14 * a[u] * a[v] * cosine)) * bands[8 * u + v]
-            value = total * (unit * 2.0**-12 * 2.0**-14) + (means * (unit / 16))[:, None]
-            pixels[:, i::8, j::8] = value.reshape(10, height, width)
-    return np.clip(np.rint(pixels), 0, 65535)[:, :HEIGHT, :WIDTH]
+            value = total * (unit * 2.0**-12 * 2.0**-14) + means
+            pixels[..., i::8, j::8] = value.reshape(depth, planes, height, width)
+    if "levels" not in transform:
+        return np.clip(np.rint(pixels[:, 0, :HEIGHT, :WIDTH]), 0, 65535).astype(np.uint16)
+    roots, exponents, means = transform["levels"]
+    levels = np.stack([pixels[k % depth, k // depth, :ROWS, :COLUMNS] for k in range(LEVELS)])
+    levels = (levels + (means / 16)[:, None, None]) * (2.0**exponents)[:, None, None]
+    assert roots
+    levels = np.maximum(levels, 0)
+    for _ in range(roots):
+        levels = levels * levels
+    return levels.astype(np.float32)
 
 
 def test_pixels_follow_from_the_specification(
     request: pytest.FixtureRequest, weights: dict, payload: bytes, layers: list[bytes]
 ) -> None:
-    (means, bases), tokens = read_tokens(weights, layers)
+    transform, tokens = read_tokens(weights, layers)
     left_out = tokens[1] == weights["network"]["codebook_size"]
-    assert left_out.any() == (request.node.callspec.params["payload"] > 0)
+    if "left out" in request.node.callspec.id:
+        assert left_out.any()
     t = token_network(weights, "scale", tokens, 96)
     masks = pass_masks(*t.shape[1:])
     for m, channel in enumerate(weights["smooth.channels"]):
@@ -312,7 +369,7 @@ def test_pixels_follow_from_the_specification(
             )
             t[channel] = np.where(mask, lowered, t[channel])
     mean = token_network(weights, "mean", tokens, 32767).astype(np.float32)
-    mean *= weights["mean.unit"][:, None, None]
+    mean *= weights["mean.unit"][:, None, None, None]
     n = np.zeros(t.shape, int)
     for s, data in enumerate(layers[len(tokens) :]):
         r = t + 12 * (s - 1)
@@ -330,9 +387,8 @@ def test_pixels_follow_from_the_specification(
         n = stage.integers
         step = np.float32(3.0 ** (1 - s))
         latents = mean + (stage.values * step + prediction)
-        pixels = to_pixels(
-            weights, restore(weights, latents, step), means, bases, float(np.float32(0.6))
-        )
+        restored = restore(weights, latents, step)
+        pixels = to_pixels(weights, restored, transform, float(np.float32(0.6)))
         assert np.array_equal(decode_tile(payload, len(tokens) + s + 1), pixels)
     assert np.abs(n).max() > 20
 
@@ -340,9 +396,9 @@ def test_pixels_follow_from_the_specification(
 def test_pixels_of_tokens_alone_follow_from_the_specification(
     weights: dict, payload: bytes, layers: list[bytes]
 ) -> None:
-    (means, bases), tokens = read_tokens(weights, layers)
+    transform, tokens = read_tokens(weights, layers)
     for count in range(1, len(tokens) + 1):
         mean = token_network(weights, "mean", tokens[:count], 32767).astype(np.float32)
-        mean *= weights["mean.unit"][:, None, None]
-        pixels = to_pixels(weights, mean, means, bases, float(np.float32(0.6)))
+        mean *= weights["mean.unit"][:, None, None, None]
+        pixels = to_pixels(weights, mean, transform, float(np.float32(0.6)))
         assert np.array_equal(decode_tile(payload, count), pixels)

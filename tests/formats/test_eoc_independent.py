@@ -10,7 +10,6 @@ import pytest
 
 import eocodec
 
-
 MODES = {
     "eocodec.predictive-dev": (0, 1),
     "eocodec.rvq2d-dev": (0, 1, 2),
