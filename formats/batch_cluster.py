@@ -18,6 +18,12 @@ _PATIENCE = "30s"
 # A worker holds a few tiles and returns a few numbers: there is nothing to spill to disk, and pausing would not free
 # memory. One that grows without bound is still ended and started anew.
 _MEMORY = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
+# Dask's own choice of variables also makes malloc return memory at once, which the next tile asks for again.
+_ENVIRONMENT = {
+    "distributed.nanny.pre-spawn-environ": {
+        f"{library}_NUM_THREADS": 1 for library in ("OMP", "MKL", "OPENBLAS")
+    }
+}
 
 
 @contextmanager
@@ -41,11 +47,12 @@ def local_client(workers: int) -> Iterator[Client]:
     from distributed import LocalCluster
 
     with (
-        dask.config.set(_MEMORY),
+        dask.config.set({**_MEMORY, **_ENVIRONMENT}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         ) as cluster,
         client_type(cluster, set_as_default=False) as client,
