@@ -68,7 +68,7 @@ class TokenFeatures(TokenTransform):
         level, inner, texture = np.split(np.nanmean(flat, axis=2), [bands, 2 * bands], axis=1)
         deviation = np.sqrt(inner + np.nanvar(flat[:, :bands], axis=2))
         statistics = np.concatenate([level.clip(0), deviation, np.sqrt(texture)], axis=1)
-        return np.log2(1 + statistics).astype(np.float32)
+        return np.asarray(np.log2(1 + statistics), np.float32)
 
 
 def _planes(tokens: Tokens) -> FloatArray:
