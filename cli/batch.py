@@ -15,7 +15,7 @@ from eocodec.cli.progress import hidden
 from eocodec.errors import EocodecError
 
 if TYPE_CHECKING:
-    from eocodec.formats.batch import Entry
+    from eocodec.formats.batch_manifest import Entry
     from eocodec.formats.compress_options import CompressOptions
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -46,8 +46,8 @@ class Conv3d(nn.Conv3d):
         near = [padded[:, :, shift : shift + depth] for shift in range(1 + 2 * reach)]
         slices = torch.cat(near, dim=1).transpose(1, 2).flatten(0, 1)
         slices = slices.contiguous(memory_format=torch.channels_last)
-        out = F.conv2d(slices, weight, self.bias, padding=reach)
-        return out.unflatten(0, (len(x), depth)).transpose(1, 2)
+        out: Tensor = F.conv2d(slices, weight, self.bias, padding=reach)
+        return out.reshape(len(x), depth, *out.shape[1:]).transpose(1, 2)
 
 
 Conv = nn.Conv2d | Conv3d

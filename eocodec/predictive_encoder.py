@@ -138,7 +138,7 @@ class TilePlanes:
         passes = attempt[1]
         zeros = sum(part.residuals.size - np.count_nonzero(part.residuals) for part in passes)
         number = sum(part.residuals.size for part in passes)
-        return number < _LARGEST_TAPERED and zeros > _CALM * number
+        return bool(number < _LARGEST_TAPERED and zeros > _CALM * number)
 
     def _code(
         self,

@@ -101,7 +101,8 @@ def _client_type() -> type[Client]:
         from distributed import Client
     except ImportError as error:
         raise InputError(f"a batch on a Dask cluster needs eocodec[dask]: {error}") from error
-    return Client
+    client: type[Client] = Client
+    return client
 
 
 def _check_versions(client: Client) -> None:
