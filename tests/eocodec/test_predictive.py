@@ -204,7 +204,7 @@ def test_a_grid_beyond_the_dtype_is_refused_without_a_warning() -> None:
     refused = 0
     for at in range(40):
         changed = integers.copy()
-        changed[at] = 0x7FEFFFFF  # as high word of a binary64, beyond any binary32
+        changed[at] = 0x7FEF  # as the highest quarter of a binary64, beyond any binary32
         packed = pack_integers(changed)
         try:
             decode_predictive(body[:1] + put_varint(len(packed)) + packed + rest, "f4", (1, 20, 20))
