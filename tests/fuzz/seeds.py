@@ -17,6 +17,7 @@ import rasterio
 import eocodec
 from eocodec import EncodeSettings, encode_tile
 from eocodec.bands import MODEL_BANDS
+from eocodec.codec_models import FIELD_MODEL
 from eocodec.formats.chunks import encode_tiles
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -75,6 +76,9 @@ def payloads() -> Iterator[tuple[str, bytes]]:
     yield "learned-stages", encode_tile(crop(10, 20, 18), EncodeSettings(layers=6, step_scale=0.9))
     edges = crop(10, 17, 22)
     edges[:, :4, :6] = 0
+    level, row, column = np.mgrid[:9, :17, :20]
+    field = ((1 + np.sin(row / 5 + level) * np.cos(column / 6)) ** 4 * 2.0**level).astype("f4")
+    yield "learned-levels", encode_tile(field, EncodeSettings(model=FIELD_MODEL, layers=4))
     yield "learned-nodata", encode_tile(edges, EncodeSettings(nodata=0, layers=4))
 
 

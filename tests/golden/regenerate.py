@@ -11,6 +11,7 @@ import rasterio
 import eocodec
 from eocodec import EncodeSettings, decode_tile, encode_tile
 from eocodec.bands import MODEL_BANDS
+from eocodec.codec_models import FIELD_MODEL
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "data" / "s2_chesapeake.tif"
@@ -37,7 +38,16 @@ def tiles() -> dict[str, tuple[np.ndarray, EncodeSettings]]:
         "guaranteed-uint16": (crop, EncodeSettings(max_error=8, layers=3)),
         "guaranteed-lossless": (holes, EncodeSettings(nodata=0, lossless=True, layers=2)),
         "learned-nodata": (holes, EncodeSettings(nodata=0, layers=5, step_scale=0.8)),
+        "learned-levels": (tracer(), EncodeSettings(model=FIELD_MODEL, layers=6)),
     }
+
+
+def tracer() -> np.ndarray:
+    """Return a positive, skewed field of 11 levels with a missing sample."""
+    level, row, column = np.mgrid[:11, :24, :40]
+    field = 1e-8 * (1 + np.sin(row / 5 + level / 3) * np.cos(column / 6)) ** 4 * 2.0**level
+    field[3, 5, 6] = np.nan
+    return field.astype(np.float32)
 
 
 def main() -> None:
