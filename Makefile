@@ -10,9 +10,11 @@ STAMP := .venv/.ready
 
 setup: $(STAMP)
 
-# torch first and pinned: a newer build from PyPI brings gigabytes of CUDA libraries.
+# torch first and pinned: a newer build from PyPI brings gigabytes of CUDA libraries. The pip of older Pythons
+# takes minutes to resolve what a current one does in seconds.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
