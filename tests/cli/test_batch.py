@@ -113,7 +113,7 @@ def test_an_interrupted_run_keeps_what_is_finished():
     for name in names:
         os.link("a.tif", name)
     command = [sys.executable, "-c", INTERRUPTIBLE, "compress", *names]
-    command += ["--output-dir", "out", "--lossless", "--tile-size", "16", "--workers", "2"]
+    command += ["--output-dir", "out", "--lossless", "--tile-size", "32", "--workers", "2"]
     child = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -130,6 +130,6 @@ def test_an_interrupted_run_keeps_what_is_finished():
     done = [name for name, status in found.items() if status == "done"]
     assert 0 < len(done) < len(names)
     assert not list(Path("out").glob(".*.part"))
-    result = run(*names, "--output-dir", "out", "--lossless", "--tile-size", "16")
+    result = run(*names, "--output-dir", "out", "--lossless", "--tile-size", "32")
     assert f" {len(done)} kept; " in result.stdout
     assert set(statuses().values()) == {"done"}
