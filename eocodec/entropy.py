@@ -26,6 +26,18 @@ def _categorical(counts: npt.NDArray[Any]) -> Any:
     return _MODELS.Categorical(np.asarray(counts, np.float64), lazy=False, perfect=False)
 
 
+def to_unsigned(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return signed integers as unsigned ones: 0, -1, 1, -2, 2 as 0, 1, 2, 3, 4."""
+    codes: npt.NDArray[np.int64] = 2 * np.abs(values) - (values < 0)
+    return codes
+
+
+def to_signed(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Undo :func:`to_unsigned`."""
+    codes = codes.astype(np.int64)
+    return np.where(codes & 1, -((codes + 1) // 2), codes // 2)
+
+
 class SymbolEncoder:
     """Range encoder of one byte string."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, to_signed, to_unsigned
 from eocodec.errors import FormatError
 from eocodec.rounding import to_dtype
 
@@ -83,10 +83,10 @@ class LevelScales:
         return to_dtype(values, dtype)
 
     def encode(self, coder: SymbolEncoder) -> None:
-        """Write to a range coder: roots, then exponents and means, each as its change from the level before."""
+        """Write to a range coder: roots, exponents as their change from the level before, means."""
         coder.encode_uniform(np.array([self.roots]), MAX_ROOTS + 1)
-        coder.encode_unbounded(_zigzag(np.diff(self.exponent, prepend=0)))
-        coder.encode_unbounded(_zigzag(self.mean))
+        coder.encode_unbounded(to_unsigned(np.diff(self.exponent, prepend=0)))
+        coder.encode_unbounded(to_unsigned(self.mean))
 
     @classmethod
     def decode(cls, coder: SymbolDecoder, levels: int) -> LevelScales:
@@ -98,21 +98,11 @@ class LevelScales:
             A scale or mean is out of range.
         """
         roots = int(coder.decode_uniform(np.array([MAX_ROOTS + 1]))[0])
-        exponent = np.cumsum(_unzigzag(coder.decode_unbounded(levels)))
-        mean = _unzigzag(coder.decode_unbounded(levels))
+        exponent = np.cumsum(to_signed(coder.decode_unbounded(levels)))
+        mean = to_signed(coder.decode_unbounded(levels))
         if np.abs(exponent).max() > MAX_EXPONENT or np.abs(mean).max() > MAX_MEAN:
             raise FormatError("a level has a scale or mean out of range")
         return cls(roots, exponent, mean)
-
-
-def _zigzag(values: LongArray) -> LongArray:
-    codes: LongArray = 2 * np.abs(values) - (values < 0)
-    return codes
-
-
-def _unzigzag(codes: npt.NDArray[Any]) -> LongArray:
-    codes = codes.astype(np.int64)
-    return np.where(codes & 1, -((codes + 1) // 2), codes // 2)
 
 
 def _choose_roots(values: DoubleArray) -> int:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, to_signed, to_unsigned
 from eocodec.errors import FormatError
 from eocodec.rounding import to_dtype
 
@@ -252,7 +252,7 @@ class SpectralTransform:
 
     def encode(self, coder: SymbolEncoder) -> None:
         """Write means and angles to a range coder."""
-        coder.encode_unbounded(2 * np.abs(self.mean) - (self.mean < 0))
+        coder.encode_unbounded(to_unsigned(self.mean))
         bands = len(self.mean)
         components = [self._components(angles) for angles in self.angles]
         if bands > 1:
@@ -281,8 +281,7 @@ class SpectralTransform:
         FormatError
             An angle is out of range.
         """
-        code = coder.decode_unbounded(bands).astype(np.int64)
-        mean = np.where(code & 1, -(code + 1) // 2, code // 2)
+        mean = to_signed(coder.decode_unbounded(bands))
         components = np.zeros(GROUPS, np.int32)
         if bands > 1:
             components = coder.decode_uniform(np.full(GROUPS, bands))
