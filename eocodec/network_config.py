@@ -11,7 +11,8 @@ class NetworkConfig:
 
     ``unit`` is the size of one network unit, in DN or, with ``ndim`` 3, in deviations of a level; ``blocks`` are
     residual blocks a side. With ``ndim`` 2 the ``bands`` of a tile are one block deep; with 3 every ``bands``
-    levels are a block, and the convolutions run over blocks of levels, rows and columns.
+    levels are a block, and the convolutions run over blocks of levels, rows and columns. ``lapped`` says which
+    block transform comes before the networks (:mod:`eocodec.block_transform`).
     """
 
     ndim: int = 2
@@ -25,6 +26,7 @@ class NetworkConfig:
     token_stages: int = 2
     codebook_size: int = 256
     unit: float = 256.0
+    lapped: bool = False
 
     @property
     def samples(self) -> int:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.block_transform import BLOCK, block_transform, inverse_block_transform
 from eocodec.entropy import SymbolDecoder, SymbolEncoder, to_signed, to_unsigned
 from eocodec.errors import FormatError
 from eocodec.rounding import to_dtype
@@ -27,7 +28,6 @@ from eocodec.rounding import to_dtype
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 
-BLOCK = 8
 GROUPS = 8
 ANGLE_UNIT = 128
 """Tangents of half angles are stored in units of 1 / ANGLE_UNIT; none exceeds 1."""
@@ -38,37 +38,15 @@ LENGTH_COUNTS = (
 """Counts of the number of binary digits (0 to 8) of |k|: for the first group coded, for the others."""
 
 
-def _cosine_basis() -> DoubleArray:
-    """Orthonormal DCT-II of eight samples, (frequency, sample)."""
-    frequency = np.arange(BLOCK)[:, None]
-    basis = np.cos(np.pi * (np.arange(BLOCK) + 0.5) * frequency / BLOCK) * np.sqrt(2 / BLOCK)
-    basis[0] /= np.sqrt(2)
-    return np.asarray(basis)
-
-
-_COSINE = _cosine_basis().astype(np.float32)
 _ROWS, _COLUMNS = np.mgrid[:BLOCK, :BLOCK]
 GROUP_OF = np.maximum(_ROWS, _COLUMNS).ravel()
 """Group of each of the 64 frequencies, counted row by row."""
 
 
-def block_transform(planes: FloatArray) -> FloatArray:
-    """DCT of every 8 x 8 block: planes (C, H, W) -> coefficients (64, C, H/8, W/8)."""
-    count, height, width = planes.shape
-    across = planes.reshape(-1, BLOCK) @ _COSINE.T
-    columns = across.reshape(count, height // BLOCK, BLOCK, width)
-    both = (_COSINE @ columns).reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    ordered = np.ascontiguousarray(both.transpose(2, 4, 0, 1, 3))
-    return ordered.reshape(BLOCK * BLOCK, count, height // BLOCK, width // BLOCK)
-
-
-_INVERSE_BITS = 14
 _BASIS_BITS = 13
 """Fractional bits of the integer matrices of the inverse."""
 _COMPONENT_LIMIT, _BAND_LIMIT = 2.0**37, 2.0**35
 """Integer coefficients are clamped to these, so that no sum of products reaches 2**53."""
-INVERSE_COSINES = np.rint(np.kron(_cosine_basis().T, _cosine_basis().T) * 2**_INVERSE_BITS)
-"""Inverse DCT of a block in integers, (sample, frequency), both counted row by row."""
 
 
 def group_covariances(coefficients: FloatArray) -> DoubleArray:
@@ -183,15 +161,23 @@ class SpectralTransform:
         The band means, in units of ``mean_unit``.
     mean_unit : float
         In the data's unit.
+    lapped : bool
+        Whether the block transform is the lapped one.
     """
 
     angles: npt.NDArray[np.int32]
     mean: npt.NDArray[np.int64]
     mean_unit: float
+    lapped: bool = False
 
     @classmethod
     def fit(
-        cls, pixels: FloatArray, mean_unit: float = 1.0, noise: float = 0.0
+        cls,
+        pixels: FloatArray,
+        mean_unit: float = 1.0,
+        noise: float = 0.0,
+        *,
+        lapped: bool = False,
     ) -> tuple[SpectralTransform, FloatArray]:
         """Fit the transform to the pixels (C, H, W) of a tile; H and W are multiples of 8.
 
@@ -201,7 +187,7 @@ class SpectralTransform:
         count = len(pixels)
         mean = np.rint(pixels.mean(axis=(1, 2), dtype=np.float64) / mean_unit).astype(np.int64)
         centre = (mean * mean_unit).astype(np.float32)
-        coefficients = block_transform(pixels - centre[:, None, None])
+        coefficients = block_transform(pixels - centre[:, None, None], lapped=lapped)
         covariances = group_covariances(coefficients)
         targets = principal_bases(covariances)
         angles = np.zeros((GROUPS, angle_count(count, count)), np.int32)
@@ -212,7 +198,7 @@ class SpectralTransform:
             components, before = _worthwhile(before, wanted, covariances[group], samples, noise)
             kept = angle_count(count, components)
             angles[group, :kept] = wanted[:kept]
-        transform = cls(angles, mean, mean_unit)
+        transform = cls(angles, mean, mean_unit, lapped)
         return transform, transform.rotate(coefficients)
 
     @cached_property
@@ -241,14 +227,10 @@ class SpectralTransform:
         bands *= 2.0**-_BASIS_BITS
         np.rint(bands, out=bands)
         np.clip(bands, -_BAND_LIMIT, _BAND_LIMIT, out=bands)
-        _, count, rows, columns = bands.shape
-        values = (INVERSE_COSINES @ bands.reshape(BLOCK * BLOCK, -1)).reshape(
-            BLOCK * BLOCK, count, -1
-        )
-        values *= unit * 2.0**-_INVERSE_BITS
-        values += (self.mean * self.mean_unit)[:, None]
-        blocks = to_dtype(values, dtype).reshape(BLOCK, BLOCK, count, rows, columns)
-        return blocks.transpose(2, 3, 0, 4, 1).reshape(count, rows * BLOCK, columns * BLOCK)
+        planes = inverse_block_transform(bands, lapped=self.lapped)
+        planes *= unit
+        planes += (self.mean * self.mean_unit)[:, None, None]
+        return to_dtype(planes, dtype)
 
     def encode(self, coder: SymbolEncoder) -> None:
         """Write means and angles to a range coder."""
@@ -273,7 +255,9 @@ class SpectralTransform:
         return next(k for k in range(bands) if angle_count(bands, k) >= last)
 
     @classmethod
-    def decode(cls, coder: SymbolDecoder, bands: int, mean_unit: float) -> SpectralTransform:
+    def decode(
+        cls, coder: SymbolDecoder, bands: int, mean_unit: float, *, lapped: bool = False
+    ) -> SpectralTransform:
         """Read what :meth:`encode` wrote.
 
         Raises
@@ -295,7 +279,7 @@ class SpectralTransform:
             if magnitude.max(initial=0) > ANGLE_UNIT:
                 raise FormatError("a spectral rotation is out of range")
             angles[group, :count][coded] = np.where(low & 1, -magnitude, magnitude)
-        return cls(angles, mean, mean_unit)
+        return cls(angles, mean, mean_unit, lapped)
 
 
 Float = TypeVar("Float", np.float32, np.float64)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.block_transform import BLOCK
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.levels import LevelScales, fold_levels, unfold_levels
 from eocodec.network_config import NetworkConfig
-from eocodec.spectral import BLOCK, SpectralTransform
+from eocodec.spectral import SpectralTransform
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -73,7 +74,9 @@ class TileTransform:
         whole = (blocks * depth, TOKEN_BLOCK, TOKEN_BLOCK)
         missing = [(0, -n % size) for n, size in zip(pixels.shape, whole, strict=True)]
         folded = fold_levels(np.pad(pixels, missing, mode="edge"), depth)
-        spectral, coefficients = SpectralTransform.fit(folded, unit / MEAN_PARTS, noise * unit)
+        spectral, coefficients = SpectralTransform.fit(
+            folded, unit / MEAN_PARTS, noise * unit, lapped=config.lapped
+        )
         absent = ((0, 0), (0, config.bands - depth), (0, 0), (0, 0))
         padded = np.pad(coefficients, absent) / np.float32(unit)
         rows, columns = padded.shape[2:]
@@ -113,4 +116,5 @@ class TileTransform:
         """Read what :meth:`encode` wrote; raises FormatError for invalid bytes."""
         levels = LevelScales.decode(coder, planes) if config.ndim == 3 else None
         _, depth = block_levels(config, planes)
-        return cls(levels, SpectralTransform.decode(coder, depth, unit / MEAN_PARTS), unit)
+        spectral = SpectralTransform.decode(coder, depth, unit / MEAN_PARTS, lapped=config.lapped)
+        return cls(levels, spectral, unit)

@@ -18,9 +18,10 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
+from eocodec.block_transform import BLOCK, block_transform
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
-from eocodec.spectral import apply_bases, block_transform, group_covariances, principal_bases
+from eocodec.spectral import apply_bases, group_covariances, principal_bases
 from eocodec.training.batches import stream_batches
 from eocodec.training.windows import Moments, SceneStatistics
 
@@ -28,6 +29,8 @@ FloatArray = npt.NDArray[np.float32]
 
 STACK_FROM_NATIVE = (0, 1, 2, 4, 5, 6, 3, 7, 8, 9)
 """Positions of the model's bands in (four 10 m bands, six 20 m bands)."""
+INSIDE = 0.7
+"""Share of batches of lapped coefficients that are cut out of larger tiles."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +156,19 @@ class Sampler:
         DN of one network unit.
     spectral : bool
         Give the coefficients that the networks see, rather than the bands.
+    lapped : bool
+        Those of the lapped block transform.
     """
 
-    def __init__(self, scenes: list[Scene], unit: float, *, spectral: bool = True) -> None:
+    def __init__(
+        self, scenes: list[Scene], unit: float, *, spectral: bool = True, lapped: bool = False
+    ) -> None:
         self.scenes = scenes
         self.unit = unit
-        self.statistics = [SceneStatistics(s.pixels) for s in scenes] if spectral else None
+        self.lapped = lapped
+        self.statistics: list[SceneStatistics] | None = None
+        if spectral:
+            self.statistics = [SceneStatistics(s.pixels, lapped=lapped) for s in scenes]
 
     def crop(
         self, number: int, size: int, rng: np.random.Generator
@@ -183,9 +193,14 @@ class Sampler:
     def draw(self, count: int, size: int, rng: np.random.Generator) -> FloatArray:
         """Draw a batch in network units.
 
-        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size).
+        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size). Lapped coefficients are
+        mostly those of the inside of a tile, else of a whole one, whose outer edges are not filtered.
         """
-        fitting = [i for i, s in enumerate(self.scenes) if min(s.pixels.shape[1:]) >= size]
+        sides = [min(s.pixels.shape[1:]) for s in self.scenes]
+        spare = self.lapped and max(sides) >= size + 2 * BLOCK
+        margin = BLOCK if spare and rng.random() < INSIDE else 0
+        size += 2 * margin
+        fitting = [i for i, side in enumerate(sides) if side >= size]
         weights = [self.scenes[i].weight * self.scenes[i].pixels[0].size ** 0.5 for i in fitting]
         chosen = rng.choice(fitting, count, p=np.array(weights) / sum(weights))
         batch = []
@@ -201,8 +216,11 @@ class Sampler:
                 continue
             if moments is not None:
                 moments = moments.changed(augmentation.gain, augmentation.noise)
-            batch.append(prepare(pixels, self.unit, None if augmentation.haze else moments))
-        return np.stack(batch)
+            if augmentation.haze:
+                moments = None
+            batch.append(prepare(pixels, self.unit, moments, lapped=self.lapped))
+        inside = slice(margin // BLOCK, (size - margin) // BLOCK)
+        return np.stack(batch)[..., inside, inside] if margin else np.stack(batch)
 
     def stream(
         self, sizes: tuple[tuple[int, int], ...], seed: int, start: int = 0
@@ -215,13 +233,15 @@ class Sampler:
         return self
 
 
-def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> FloatArray:
+def prepare(
+    pixels: FloatArray, unit: float, moments: Moments | None = None, *, lapped: bool = False
+) -> FloatArray:
     """Coefficients (samples, h, w) in network units of pixels (bands, H, W), H and W multiples of 8.
 
     The spectral bases are those of ``moments``, or the pixels' own.
     """
     mean = pixels.mean(axis=(1, 2), dtype=np.float64) if moments is None else moments.mean
-    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None])
+    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None], lapped=lapped)
     covariances = group_covariances(coefficients) if moments is None else moments.covariances
     bases = principal_bases(covariances).astype(np.float32)
     rotated = apply_bases(bases.transpose(0, 2, 1), coefficients)
@@ -229,12 +249,19 @@ def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> 
 
 
 def validation_tiles(
-    scenes: list[Scene], unit: float, *, spectral: bool = True, multiple: int = 16
+    scenes: list[Scene],
+    unit: float,
+    *,
+    spectral: bool = True,
+    lapped: bool = False,
+    multiple: int = 16,
 ) -> list[FloatArray]:
     """Cut scenes to whole blocks: coefficients (samples, h, w) or bands (10, H, W) in network units."""
     tiles = []
     for scene in scenes:
         height, width = (n // multiple * multiple for n in scene.pixels.shape[1:])
         pixels = scene.pixels[:, :height, :width].astype(np.float32)
-        tiles.append(prepare(pixels, unit) if spectral else pixels / np.float32(unit))
+        tiles.append(
+            prepare(pixels, unit, lapped=lapped) if spectral else pixels / np.float32(unit)
+        )
     return tiles

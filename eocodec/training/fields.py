@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.block_transform import BLOCK
 from eocodec.errors import InputError
 from eocodec.mask import fill_holes
 from eocodec.network_config import NetworkConfig
 from eocodec.refinement import stage_step
-from eocodec.spectral import BLOCK
 from eocodec.tile_transform import TileTransform
 from eocodec.training.batches import stream_batches
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.spectral import BLOCK, block_transform, group_covariances
+from eocodec.block_transform import BLOCK, block_transform, flat_coefficient
+from eocodec.spectral import group_covariances
 
 DoubleArray = npt.NDArray[np.float64]
 
@@ -35,9 +36,10 @@ class Moments:
 
 
 class SceneStatistics:
-    """First and second moments of every cell of a scene (C, H, W)."""
+    """First and second moments of every cell of a scene (C, H, W), of its plain or lapped coefficients."""
 
-    def __init__(self, pixels: npt.NDArray[np.uint16]) -> None:
+    def __init__(self, pixels: npt.NDArray[np.uint16], *, lapped: bool) -> None:
+        self.flat = flat_coefficient(lapped=lapped)
         rows, columns = (n // CELL for n in pixels.shape[1:])
         self.means = np.empty((rows, columns, len(pixels)))
         moments = []
@@ -45,7 +47,7 @@ class SceneStatistics:
             strip = pixels[:, row * CELL : (row + 1) * CELL, : columns * CELL].astype(np.float32)
             cells = strip.reshape(len(pixels), CELL, columns, CELL)
             self.means[row] = cells.mean(axis=(1, 3), dtype=np.float64).T
-            coefficients = block_transform(strip)
+            coefficients = block_transform(strip, lapped=lapped)
             side = CELL // BLOCK
             parts = np.split(coefficients, range(side, side * columns, side), axis=3)
             moments.append([group_covariances(part) for part in parts])
@@ -64,5 +66,5 @@ class SceneStatistics:
         means = self.means[spans[0], spans[1]].reshape(-1, self.means.shape[2])
         second = self.second[spans[0], spans[1]].mean(axis=(0, 1))
         mean = means.mean(axis=0)
-        second[0] -= BLOCK**2 * np.outer(mean, mean)
+        second[0] -= self.flat**2 * np.outer(mean, mean)
         return Moments(mean, second)

@@ -7,10 +7,8 @@ from eocodec.spectral import (
     ANGLE_UNIT,
     GROUP_OF,
     GROUPS,
-    INVERSE_COSINES,
     SpectralTransform,
     angles_between,
-    block_transform,
     rotated,
 )
 
@@ -33,22 +31,11 @@ def rms(error: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
 
 
-def test_block_transform_is_orthonormal_and_orders_frequencies_by_row() -> None:
-    planes = correlated(2)
-    coefficients = block_transform(planes)
-    assert coefficients.shape == (64, 2, 4, 5)
-    assert np.square(coefficients, dtype=np.float64).sum() == pytest.approx(
-        np.square(planes, dtype=np.float64).sum(), rel=1e-5
-    )
-    ramp = np.broadcast_to(np.arange(8, dtype=np.float32)[:, None], (1, 8, 8))
-    energy = block_transform(ramp)[:, 0, 0, 0] ** 2
-    assert energy[8] > 1 > energy[1] + energy[16]
-
-
+@pytest.mark.parametrize("lapped", [False, True])
 @pytest.mark.parametrize("bands", [1, 2, 4, 10])
-def test_coefficients_give_the_bands_back(bands: int) -> None:
+def test_coefficients_give_the_bands_back(bands: int, *, lapped: bool) -> None:
     pixels = correlated(bands)
-    transform, coefficients = SpectralTransform.fit(pixels)
+    transform, coefficients = SpectralTransform.fit(pixels, lapped=lapped)
     assert rms(pixels_of(transform, coefficients) - pixels) < 0.2
 
 
@@ -58,9 +45,10 @@ def test_energy_gathers_in_the_first_components() -> None:
     assert energy[:3].sum() > 0.99 * energy.sum()
 
 
-def test_error_in_coefficients_is_error_in_bands() -> None:
+@pytest.mark.parametrize("lapped", [False, True])
+def test_error_in_coefficients_is_error_in_bands(*, lapped: bool) -> None:
     pixels = correlated(10)
-    transform, coefficients = SpectralTransform.fit(pixels)
+    transform, coefficients = SpectralTransform.fit(pixels, lapped=lapped)
     noise = np.random.default_rng(1).normal(0, 20, coefficients.shape).astype(np.float32)
     decoded = pixels_of(transform, coefficients + noise)
     assert np.sqrt(np.mean((decoded - pixels) ** 2)) == pytest.approx(20, rel=0.03)
@@ -125,19 +113,3 @@ def test_rotations_beyond_a_right_angle_are_refused() -> None:
     SpectralTransform(angles, np.zeros(2, np.int64), 1.0).encode(coder)
     with pytest.raises(FormatError, match="rotation"):
         SpectralTransform.decode(SymbolDecoder(coder.finish()), 2, 1.0)
-
-
-def test_inverse_cosines_are_the_same_everywhere() -> None:
-    """Far enough from halves that no library's cosine rounds another way; a weighted sum is pinned."""
-    assert np.array_equal(INVERSE_COSINES[0, :4], [2048, 2841, 2676, 2408])
-    weights = np.arange(1, INVERSE_COSINES.size + 1).reshape(INVERSE_COSINES.shape)
-    assert int((INVERSE_COSINES * weights).sum()) == 67739648
-    exact = 2.0**14 * np.kron(_cosines().T, _cosines().T)
-    assert np.abs(np.abs(exact - np.floor(exact)) - 0.5).min() > 1e-6
-
-
-def _cosines() -> np.ndarray:
-    frequency = np.arange(8)[:, None]
-    basis = np.cos(np.pi * (np.arange(8) + 0.5) * frequency / 8) / 2
-    basis[0] /= np.sqrt(2)
-    return basis
