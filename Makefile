@@ -37,9 +37,11 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A whole run on the test split puts its tables into the README.
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m bench $(SCENES) --split $(SPLIT) --out bench-out $(BENCH)
+	$(BIN)/python -m bench $(SCENES) --split $(SPLIT) --out bench-out $(BENCH) \
+		$(if $(BENCH),,$(if $(filter test,$(SPLIT)),--readme README.md))
 
 # FOLDER holds BigEarthNet or EuroSAT.
 downstream: $(STAMP)

@@ -16,7 +16,7 @@ from bench.curves import Curves, compute_curves
 from bench.peers import DECISIVE, OURS, Stack, all_peers
 from bench.pictures import SHOWN_RMSE, draw_comparisons
 from bench.plots import plot_qualities, plot_scenes
-from bench.report import Section, write_report
+from bench.report import Section, update_readme, write_report
 from bench.scenes import read_scenes
 from bench.seams import seam_ratios, seam_table
 from bench.speed import measure_speeds, speed_scene, speed_table
@@ -42,6 +42,11 @@ _PICTURED_SCENES = 2
 @click.option("--codec", "codecs", multiple=True, help="Compare this codec only; repeatable.")
 @click.option("--curves-only", is_flag=True, help="Leave out speed, seams and pictures of crops.")
 @click.option(
+    "--readme",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the tables between the marks of this Markdown file.",
+)
+@click.option(
     "--checkpoints",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the learned codecs trained here; without it they are left out.",
@@ -55,6 +60,7 @@ def main(
     workers: int | None,
     codecs: tuple[str, ...],
     curves_only: bool,
+    readme: Path | None,
     checkpoints: Path | None,
 ) -> None:
     """Compare all codecs on the scenes of DATA."""
@@ -82,9 +88,11 @@ def main(
     sections = [_rates(curves, out, split)]
     if not curves_only:
         sections += [_speed(scenes, quick=quick), _seams(scenes)]
-    for section in sections:
-        for table in section.tables:
-            click.echo(table.markdown() + "\n")
+    tables = [table for section in sections for table in section.tables]
+    for table in tables:
+        click.echo(table.markdown() + "\n")
+    if readme is not None:
+        update_readme(readme, tables)
     if not curves_only:
         sections.append(_crops(scenes, out, workers, quick=quick))
     report = out / f"report-{split}.html"

@@ -11,6 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.tables import Table
 
+README_BEGIN, README_END = "<!-- bench: tables -->", "<!-- bench: end -->"
+"""Marks in a Markdown file between which the tables stand."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -51,6 +54,16 @@ def write_report(
     ]
     template = environment.get_template("report.html.j2")
     path.write_text(template.render(title=title, introduction=introduction, sections=shown))
+
+
+def update_readme(path: Path, tables: Sequence[Table]) -> None:
+    """Put the tables between the two marks of a Markdown file; raises ValueError where it has none."""
+    before, found, rest = path.read_text().partition(README_BEGIN)
+    _, ended, after = rest.partition(README_END)
+    if not found or not ended:
+        raise ValueError(f"{path} has no {README_BEGIN} … {README_END}")
+    text = "\n\n".join(table.markdown() for table in tables)
+    path.write_text(f"{before}{README_BEGIN}\n\n{text}\n\n{README_END}{after}")
 
 
 def _data_uri(path: Path) -> str:

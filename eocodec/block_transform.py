@@ -1,6 +1,6 @@
-"""The cosine transform of blocks of 8 x 8 pixels, plain or lapped.
+"""The lapped transform: cosine transforms of blocks of 8 x 8 pixels, with filters across the edges of the blocks.
 
-The lapped transform filters the eight samples around every edge between two blocks, along columns and along rows,
+It filters the eight samples around every edge between two blocks, along columns and along rows,
 before the cosine transform; the inverse filter follows its inverse. Its basis functions reach half a block into the
 neighbours and end smoothly: they compact smooth images better, and edges of blocks are not seen (time-domain lapped
 transform; Tran, Liang and Tu 2003). The filter is the invertible one of largest coding gain for a first-order Markov
@@ -43,8 +43,8 @@ _SKEW = np.array(
 )
 """What the inverse filter does to the odd part of the eight samples, in units of 2**(1 - _FILTER_BITS)."""
 _LENGTHS = np.array([226, 225, 239, 240, 247, 247, 251, 251]) / 256
-"""Length of the lapped transform's basis functions, by frequency. Its coefficients are multiplied by them, so that an
-error of a coefficient is about as large in the pixels."""
+"""Length of the basis functions, by frequency. Coefficients are multiplied by them, so that an error of a coefficient
+is about as large in the pixels."""
 
 
 def _inverse_filter() -> DoubleArray:
@@ -58,16 +58,14 @@ def _inverse_filter() -> DoubleArray:
 
 INVERSE_FILTER = _inverse_filter()
 _FILTER = np.linalg.inv(INVERSE_FILTER * 2.0**-_FILTER_BITS).astype(np.float32)
-_FORWARD = {
-    False: _COSINES.astype(np.float32),
-    True: (_COSINES * _LENGTHS[:, None]).astype(np.float32),
-}
+_FORWARD = (_COSINES * _LENGTHS[:, None]).astype(np.float32)
 _INVERSE_BITS = 14
-INVERSE_BASES = {
-    False: np.rint(np.kron(_COSINES.T, _COSINES.T) * 2**_INVERSE_BITS),
-    True: np.rint(np.kron(_COSINES.T, _COSINES.T) / np.kron(_LENGTHS, _LENGTHS) * 2**_INVERSE_BITS),
-}
-"""Inverse cosine transform of a block in integers, (sample, frequency), both counted row by row; plain and lapped."""
+INVERSE_BASES = np.rint(
+    np.kron(_COSINES.T, _COSINES.T) / np.kron(_LENGTHS, _LENGTHS) * 2**_INVERSE_BITS
+)
+"""Inverse cosine transform of a block in integers, (sample, frequency), both counted row by row."""
+FLAT = float(_FORWARD[0].sum()) ** 2
+"""First coefficient of a block of ones."""
 _SAMPLE_LIMIT = 2.0**37
 """Integer samples are clamped to this before the filter, so that no sum of products reaches 2**53."""
 
@@ -79,40 +77,36 @@ def _filter_edges(planes: npt.NDArray[Float], matrix: npt.NDArray[Float]) -> Non
     planes[:, HALF : height - HALF] = (matrix @ inner).reshape(count, height - BLOCK, width)
 
 
-def block_transform(planes: FloatArray, *, lapped: bool) -> FloatArray:
-    """Transform planes (C, H, W), H and W multiples of 8, to coefficients (64, C, H/8, W/8)."""
+def block_transform(planes: FloatArray, stacked: int = 1) -> FloatArray:
+    """Transform planes (C, H, W), H and W multiples of 8, to coefficients (64, C, H/8, W/8).
+
+    With ``stacked`` > 1 so many planes lie below one another in the rows; the edges between them are not filtered.
+    """
     count, height, width = planes.shape
-    if lapped:
-        planes = planes.copy()
-        for axis in (1, 2):
-            _filter_edges(np.swapaxes(planes, 1, axis), _FILTER)
-    basis = _FORWARD[lapped]
-    across = planes.reshape(-1, BLOCK) @ basis.T
+    planes = planes.reshape(count * stacked, -1, width).copy()
+    for axis in (1, 2):
+        _filter_edges(np.swapaxes(planes, 1, axis), _FILTER)
+    across = planes.reshape(-1, BLOCK) @ _FORWARD.T
     columns = across.reshape(count, height // BLOCK, BLOCK, width)
-    both = (basis @ columns).reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    both = (_FORWARD @ columns).reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     ordered = np.ascontiguousarray(both.transpose(2, 4, 0, 1, 3))
     return ordered.reshape(BLOCK * BLOCK, count, height // BLOCK, width // BLOCK)
 
 
-def flat_coefficient(*, lapped: bool) -> float:
-    """First coefficient of a block of ones."""
-    return float(_FORWARD[lapped][0].sum()) ** 2
-
-
-def inverse_block_transform(coefficients: DoubleArray, *, lapped: bool) -> DoubleArray:
+def inverse_block_transform(coefficients: DoubleArray, stacked: int = 1) -> DoubleArray:
     """Invert coefficients (64, C, h, w), integers below 2**35 carried in float64, to planes (C, 8 h, 8 w).
 
     All sums are sums of integers below 2**53, or of such divided by a power of two: the same on every machine.
+    ``stacked`` as in :func:`block_transform`.
     """
     _, count, rows, columns = coefficients.shape
-    values = INVERSE_BASES[lapped] @ coefficients.reshape(BLOCK * BLOCK, -1)
+    values = INVERSE_BASES @ coefficients.reshape(BLOCK * BLOCK, -1)
     values *= 2.0**-_INVERSE_BITS
     blocks = values.reshape(BLOCK, BLOCK, count, rows, columns)
-    planes = blocks.transpose(2, 3, 0, 4, 1).reshape(count, rows * BLOCK, columns * BLOCK)
-    if lapped:
-        for axis in (1, 2):
-            _undo_edges(np.swapaxes(planes, 1, axis))
-    return planes
+    planes = blocks.transpose(2, 3, 0, 4, 1).reshape(count * stacked, -1, columns * BLOCK)
+    for axis in (1, 2):
+        _undo_edges(np.swapaxes(planes, 1, axis))
+    return planes.reshape(count, rows * BLOCK, columns * BLOCK)
 
 
 def _undo_edges(planes: DoubleArray) -> None:

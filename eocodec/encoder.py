@@ -15,7 +15,7 @@ import torch
 
 from eocodec.cores import torch_on_one_core_in_workers
 from eocodec.network_config import NetworkConfig
-from eocodec.networks import Analysis, TokenEncoder
+from eocodec.networks import LinearTransform, TokenEncoder
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class Encoder:
     """
 
     def __init__(self, config: NetworkConfig, tensors: dict[str, npt.NDArray[Any]]) -> None:
-        self._analysis = Analysis(config)
+        self._analysis = LinearTransform(config.samples, config.latents)
         self._token_encoder = TokenEncoder(config)
         for part, network in zip(PARTS, (self._analysis, self._token_encoder), strict=True):
             state = {
@@ -62,6 +62,6 @@ class Encoder:
 
 @lru_cache(maxsize=1)
 def _fast_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 natively: then the branches use it."""
+    """Whether the processor multiplies bfloat16 natively: then the token encoder uses it."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -24,14 +24,6 @@ EXACT_LIMIT = 2**24
 _COLUMN_FLOATS = 2**19
 """The neighbourhoods of so many inputs are laid out at once: it bounds the memory of a convolution."""
 
-STREAM = 1023
-"""Largest integer of the residual stream of the restoring network."""
-FINER = 4
-"""Levels of that stream a level of what its 3x3 convolutions see."""
-INPUT_LEVELS, INPUT_LIMIT = 8, 127
-"""Latents enter the restoring network in eighths of a step, clamped to plus or minus 127 of them."""
-RESTORED_UNIT, RESTORED_LIMIT = 1 / 64, 4096
-"""What is added to them: in 64ths of a step, clamped to plus or minus 64 steps."""
 MEAN_LIMIT, SCALE_LIMIT = 32767, 96
 """Limits of the integers of the two token networks."""
 LATENT_BITS, WEIGHT_BITS, COEFFICIENT_BITS = 10, 13, 12
@@ -182,84 +174,6 @@ class TokenNetwork:
         )
         x = np.clip(np.moveaxis(np.asarray(total), -1, 0), 0, 255).astype(np.float32)
         return self.project(pixel_shuffle2(self.expand(self.spatial(x))))
-
-
-@dataclass(frozen=True)
-class ContextNetwork:
-    """What a finished stage tells about the next: a correction of every latent's log-scale.
-
-    The input is the magnitude of each latent's integer after the finished stage (clipped to 7) and its
-    log-scale relative to the coming step (clipped to plus or minus 48).
-    """
-
-    enter: IntegerConv
-    spatial: IntegerConv
-    leave: IntegerConv
-
-    magnitude_limit = 7
-    scale_limit = 48
-
-    def check(self) -> None:
-        """Prove exactness of every layer (raises ModelError)."""
-        self.leave.check(self.spatial.check(self.enter.check(self.scale_limit)))
-
-    def __call__(
-        self, integers: npt.NDArray[np.int32], log_scale: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.int32]:
-        """Both inputs (latents, …, h, w) -> the corrected relative log-scale of that shape."""
-        magnitude = np.minimum(np.abs(integers), self.magnitude_limit)
-        clipped = np.clip(log_scale, -self.scale_limit, self.scale_limit)
-        x = np.concatenate([magnitude, clipped]).astype(np.float32)
-        return clipped + self.leave(self.spatial(self.enter(x))).astype(np.int32)
-
-
-@dataclass(frozen=True)
-class RestoringBlock:
-    """``clip(x + mix(spatial(x)), 0, STREAM)``: a residual block of :class:`RestoringNetwork`.
-
-    The residual stream has four more levels a unit than the input of ``spatial``.
-    """
-
-    spatial: IntegerConv
-    mix: IntegerConv
-
-    def __call__(self, x: FloatArray) -> FloatArray:
-        """Apply to integers (width, …, h, w) from 0 to STREAM."""
-        out = self.mix(self.spatial(np.rint(x * np.float32(1 / FINER))))
-        out += x
-        np.clip(out, 0, STREAM, out=out)
-        return out
-
-
-@dataclass(frozen=True)
-class RestoringNetwork:
-    """What quantisation took from the latents, from what it left: the branch of the synthesis.
-
-    Input and output are latents in steps of the quantiser: integers in units of 1 / ``INPUT_LEVELS`` and of
-    ``RESTORED_UNIT``.
-    """
-
-    enter: IntegerConv
-    blocks: tuple[RestoringBlock, ...]
-    leave: IntegerConv
-
-    def check(self) -> None:
-        """Prove exactness of every layer (raises ModelError)."""
-        stream = self.enter.check(INPUT_LIMIT)
-        for block in self.blocks:
-            block.mix.check(block.spatial.check(STREAM // FINER + 1))
-        self.leave.check(stream)
-
-    def __call__(self, units: FloatArray) -> FloatArray:
-        """Latents (L, …, h, w) in steps -> what to add to them, in steps."""
-        x = np.rint(units * np.float32(INPUT_LEVELS))
-        np.clip(x, -INPUT_LIMIT, INPUT_LIMIT, out=x)
-        x = self.enter(x)
-        for block in self.blocks:
-            x = block(x)
-        x = self.leave(x)
-        x *= np.float32(RESTORED_UNIT)
-        return x
 
 
 @dataclass(frozen=True)

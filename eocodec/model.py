@@ -20,14 +20,9 @@ from eocodec.codec_models import ModelCard, find_card
 from eocodec.errors import ModelError
 from eocodec.integer_networks import (
     MEAN_LIMIT,
-    RESTORED_LIMIT,
     SCALE_LIMIT,
-    STREAM,
-    ContextNetwork,
     IntegerConv,
     LinearMap,
-    RestoringBlock,
-    RestoringNetwork,
     TokenNetwork,
     per_channel,
 )
@@ -56,9 +51,6 @@ class Model:
         Tokens to the mean and the log-scale of the latents.
     mean_unit : float32 array (latents,)
         Units of the integers of ``mean_network``, in network units.
-    context : ContextNetwork
-        What a stage tells about the scales of the next.
-    restoring : RestoringNetwork
     linear : LinearMap
         Latents to coefficients.
     tokens : TokenTables
@@ -77,8 +69,6 @@ class Model:
     mean_network: TokenNetwork
     mean_unit: FloatArray
     scale_network: TokenNetwork
-    context: ContextNetwork
-    restoring: RestoringNetwork
     linear: LinearMap
     tokens: TokenTables
     smooth: SmoothLatents
@@ -125,17 +115,6 @@ class Model:
         """Indices (stages, …, h, w) -> log-scales (L, …, 2h, 2w) in units of log2(3) / 12."""
         return self.scale_network(indices).astype(np.int32)
 
-    def synthesise(self, latents: FloatArray, step: float | None) -> npt.NDArray[np.float64]:
-        """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS.
-
-        ``step`` is what they were quantised with; None where there are only tokens.
-        """
-        if step is not None:
-            restored = self.restoring(latents * np.float32(1 / step))
-            restored *= np.float32(step)
-            latents = latents + restored
-        return self.linear(latents)
-
     def check(self) -> None:
         """Prove every integer network exact from its weights.
 
@@ -147,8 +126,6 @@ class Model:
         networks = (
             self.mean_network,
             self.scale_network,
-            self.context,
-            self.restoring,
             self.linear,
         )
         for network in networks:
@@ -185,20 +162,6 @@ def _token_network(tensors: dict[str, Any], name: str, limit: int) -> TokenNetwo
     )
 
 
-def _restoring_network(tensors: dict[str, Any], blocks: int) -> RestoringNetwork:
-    return RestoringNetwork(
-        _conv(tensors, "restoring.enter", 0, STREAM),
-        tuple(
-            RestoringBlock(
-                _conv(tensors, f"restoring.{number}.spatial", 0, 255),
-                _conv(tensors, f"restoring.{number}.mix", -STREAM, STREAM),
-            )
-            for number in range(blocks)
-        ),
-        _conv(tensors, "restoring.leave", -RESTORED_LIMIT, RESTORED_LIMIT),
-    )
-
-
 def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, Any]) -> Model:
     """Assemble a model from what :func:`load_weights` gave; proves its integer networks exact.
 
@@ -216,12 +179,6 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
             _token_network(tensors, "mean", MEAN_LIMIT),
             tensors["mean.unit"],
             _token_network(tensors, "scale", SCALE_LIMIT),
-            ContextNetwork(
-                _conv(tensors, "context.enter", 0, 255),
-                _conv(tensors, "context.spatial", 0, 255),
-                _conv(tensors, "context.leave", -48, 48),
-            ),
-            _restoring_network(tensors, config.blocks),
             LinearMap(tensors["linear.weight"]),
             TokenTables(tensors["tokens.counts"], tensors["tokens.cluster"]),
             SmoothLatents(

@@ -9,24 +9,20 @@ from dataclasses import dataclass
 class NetworkConfig:
     """Sizes of the networks.
 
-    ``unit`` is the size of one network unit, in DN or, with ``ndim`` 3, in deviations of a level; ``blocks`` are
-    residual blocks a side. With ``ndim`` 2 the ``bands`` of a tile are one block deep; with 3 every ``bands``
-    levels are a block, and the convolutions run over blocks of levels, rows and columns. ``lapped`` says which
-    block transform comes before the networks (:mod:`eocodec.block_transform`).
+    ``unit`` is the size of one network unit, in DN or, with ``ndim`` 3, in deviations of a level. With ``ndim`` 2
+    the ``bands`` of a tile are one block deep; with 3 every ``bands`` levels are a block, and the convolutions run
+    over blocks of levels, rows and columns.
     """
 
     ndim: int = 2
     bands: int = 10
     block: int = 8
     latents: int = 384
-    width: int = 160
-    blocks: int = 4
     token_dim: int = 64
     token_width: int = 128
     token_stages: int = 2
     codebook_size: int = 256
     unit: float = 256.0
-    lapped: bool = False
 
     @property
     def samples(self) -> int:

@@ -2,19 +2,17 @@
 
 The signal runs through the modules in this order (D3.4, section 2.3, with the lessons of its successors):
 
-- :class:`Analysis`: coefficients of a tile (:mod:`eocodec.spectral`) -> latents at 1/8 resolution. A linear
-  map, started from the principal components of training blocks, plus a convolutional branch whose
-  output starts at zero: a working codec at step 0.
+- ``analysis``: coefficients of a tile (:mod:`eocodec.spectral`) -> latents at 1/8 resolution, a linear map started
+  from the principal components of training blocks: a working codec at step 0.
 - :class:`TokenEncoder` and :class:`ResidualVectorQuantizer`: latents -> token indices at 1/16 resolution,
   one learned codebook a stage, a variable number of stages.
 - :class:`TokenDecoder`: token vectors -> the mean and the log2 scale of every latent.
 - Refinement stages (:mod:`eocodec.refinement`) code the latents around that mean, each with a third of the step before.
-- :class:`Synthesis`: the mirrored linear map, plus a branch that restores what quantisation took, in
-  units of the quantiser's step, so that one set of weights serves every stage.
+- ``synthesis``: the mirrored linear map.
 
 Everything on the decoder's path is made of convolutions, ReLU, clamps, additions and pixel shuffles.
 Tensors are [B, C, h, w] float32, and [B, C, d, h, w] with ``ndim`` 3 (D3.4 2.3.2: 3-D convolutions in place of 2-D
-ones), where tokens keep the blocks of levels apart; ``step`` is [B, 1, …, 1].
+ones), where tokens keep the blocks of levels apart.
 """
 
 from __future__ import annotations
@@ -24,11 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eocodec.network_config import NetworkConfig
-
-SMALLEST_LEVEL = 0.05
-"""Coefficients of a lower root mean square, in network units, are not raised to that of the others."""
-RESTORE_CLAMP = 16.0
-"""Latents enter the restoring branch in units of the step, clamped to plus or minus this."""
 
 
 class Conv3d(nn.Conv3d):
@@ -67,12 +60,6 @@ def zero_conv(inputs: int, outputs: int, *, ndim: int = 2) -> Conv:
     return layer
 
 
-def linear_map(matrix: Tensor, x: Tensor) -> Tensor:
-    """Multiply the channels of [B, inputs, …, h, w] by a matrix [outputs, inputs], in float32 also under autocast."""
-    with torch.autocast(x.device.type, enabled=False):
-        return (matrix @ x.flatten(2)).reshape(len(x), len(matrix), *x.shape[2:])
-
-
 def per_channel(values: Tensor, ndim: int) -> Tensor:
     """Values [C] in a shape that multiplies tensors [B, C, …] of ``ndim`` axes after the channels."""
     return values.reshape(-1, *[1] * ndim)
@@ -93,74 +80,17 @@ def pixel_shuffle(x: Tensor) -> Tensor:
     return out.reshape(*out.shape[:2], *x.shape[2:-2], 2 * x.shape[-2], 2 * x.shape[-1])
 
 
-class ResidualBlock(nn.Module):
-    """``x + mix(relu(spatial(x)))``, spatial of three taps an axis; the sum is passed through a ReLU."""
+class LinearTransform(nn.Module):
+    """Multiplies the channels of [B, inputs, …, h, w] by its basis [outputs, inputs]."""
 
-    def __init__(self, width: int, ndim: int = 2) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.spatial = conv(width, width, 3, ndim=ndim)
-        self.mix = conv(width, width, ndim=ndim)
-        nn.init.normal_(self.mix.weight, std=0.2 / width**0.5)
+        self.basis = nn.Parameter(torch.zeros(outputs, inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, width, …, h, w] -> the same shape."""
-        return F.relu(x + self.mix(F.relu(self.spatial(x))))
-
-
-def branch(inputs: int, outputs: int, config: NetworkConfig) -> nn.Sequential:
-    """Build a residual convolutional branch whose output starts at zero."""
-    width, ndim = config.width, config.ndim
-    return nn.Sequential(
-        conv(inputs, width, ndim=ndim),
-        nn.ReLU(),
-        *(ResidualBlock(width, ndim) for _ in range(config.blocks)),
-        zero_conv(width, outputs, ndim=ndim),
-    )
-
-
-def branch_layers(network: nn.Sequential) -> tuple[Conv, list[ResidualBlock], Conv]:
-    """First convolution, residual blocks and last convolution of what :func:`branch` built."""
-    enter, _, *blocks, leave = network
-    assert isinstance(enter, Conv)
-    assert isinstance(leave, Conv)
-    return enter, [block for block in blocks if isinstance(block, ResidualBlock)], leave
-
-
-class Analysis(nn.Module):
-    """Coefficients [B, samples, …, h, w] in network units -> latents [B, latents, …, h, w].
-
-    ``gain`` is a fixed factor a coefficient, so that the branch sees those of any range alike.
-    """
-
-    gain: Tensor
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.register_buffer("gain", per_channel(torch.ones(config.samples), config.ndim))
-        self.basis = nn.Parameter(torch.zeros(config.latents, config.samples))
-        self.branch = branch(config.samples, config.latents, config)
-
-    def forward(self, coefficients: Tensor) -> Tensor:
-        """See the class."""
-        out: Tensor = linear_map(self.basis, coefficients)
-        out = out + self.branch(coefficients * self.gain).float()
-        return out
-
-
-class Synthesis(nn.Module):
-    """Latents [B, latents, …, h, w] and the step they were quantised with -> coefficients [B, samples, …, h, w]."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.basis = nn.Parameter(torch.zeros(config.samples, config.latents))
-        self.branch = branch(config.latents, config.latents, config)
-
-    def forward(self, latents: Tensor, step: Tensor | None) -> Tensor:
-        """Synthesise; without a step (tokens only) the linear map alone is applied."""
-        if step is not None:
-            units = (latents / step).clamp(-RESTORE_CLAMP, RESTORE_CLAMP)
-            latents = latents + step * self.branch(units).float()
-        return linear_map(self.basis, latents)
+        """See the class; in float32 also under autocast."""
+        with torch.autocast(x.device.type, enabled=False):
+            return (self.basis @ x.flatten(2)).reshape(len(x), len(self.basis), *x.shape[2:])
 
 
 class TokenEncoder(nn.Module):
@@ -302,8 +232,8 @@ class RVQVAE(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.analysis = Analysis(config)
-        self.synthesis = Synthesis(config)
+        self.analysis = LinearTransform(config.samples, config.latents)
+        self.synthesis = LinearTransform(config.latents, config.samples)
         self.token_encoder = TokenEncoder(config)
         self.quantizer = ResidualVectorQuantizer(
             config.token_stages, config.codebook_size, config.token_dim
@@ -326,8 +256,6 @@ class RVQVAE(nn.Module):
         _, vectors = torch.linalg.eigh(covariance.sum(0))
         basis = vectors.flip(1)[:, : self.config.latents].float()
         self.analysis.basis.copy_(basis.T)
-        level = coefficients.flatten(2).square().mean((0, 2)).sqrt()
-        self.analysis.gain.copy_(per_channel(1 / (level + SMALLEST_LEVEL), ndim))
         self.synthesis.basis.copy_(basis)
         projected = basis.T @ coefficients.flatten(2)
         spread = projected.square().mean((0, 2)).sqrt()

@@ -1,8 +1,7 @@
 """The decoder's networks as ONNX graphs: the same integers in any runtime.
 
-Four graphs, batched: ``mean`` and ``scale`` take token indices [N, stages, …, h, w] (int64, an index one past the
-codebook adding nothing), ``context`` the integers and relative log-scales [N, L, …, h, w] (float32), ``synthesis``
-latents [N, L, …, h, w] (float32) and the quantiser's step (float32; 0 for tokens alone). What they compute is that of
+Three graphs, batched: ``mean`` and ``scale`` take token indices [N, stages, …, h, w] (int64, an index one past the
+codebook adding nothing), ``synthesis`` latents [N, L, …, h, w] (float32). What they compute is that of
 :mod:`eocodec.integer_networks`; everything else of a decoder is in SPEC.md. A runtime must not rewrite the graphs
 with other roundings: ONNX Runtime folds multiplications into convolutions unless its optimisations are off
 (``graph_optimization_level = ORT_DISABLE_ALL``).
@@ -22,15 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eocodec.integer_networks import (
     COEFFICIENT_BITS,
-    FINER,
-    INPUT_LEVELS,
-    INPUT_LIMIT,
     LATENT_BITS,
     LATENT_LIMIT_BITS,
-    RESTORED_UNIT,
-    STREAM,
     WEIGHT_BITS,
-    ContextNetwork,
     IntegerConv,
     TokenNetwork,
     per_channel,
@@ -133,35 +126,9 @@ def _token_graph(network: TokenNetwork, path: Path) -> Path:
     return graph.save(path, inputs, x, TensorProto.FLOAT)
 
 
-def _context_graph(network: ContextNetwork, path: Path) -> Path:
-    graph = _Graph(network.spatial.weight.ndim - 2)
-    latents = len(network.leave.weight)
-    magnitude = graph.clip(graph.add("Abs", "integers"), 0, network.magnitude_limit)
-    clipped = graph.clip("log_scale", -network.scale_limit, network.scale_limit)
-    x = graph.add("Concat", magnitude, clipped, axis=1)
-    for layer in (network.enter, network.spatial, network.leave):
-        x = graph.conv(x, layer)
-    out = graph.add("Add", clipped, x)
-    inputs = [graph.grid("integers", latents), graph.grid("log_scale", latents)]
-    return graph.save(path, inputs, out, TensorProto.FLOAT)
-
-
 def _synthesis_graph(model: Model, path: Path) -> Path:
     graph = _Graph(model.config.ndim)
-    network = model.restoring
-    one = graph.constant(1.0)
-    coarse = graph.add("Greater", "step", graph.constant(0.0))
-    inverse = graph.add("Div", one, graph.add("Where", coarse, "step", one))
-    units = graph.add("Mul", "latents", inverse)
-    x = graph.add("Round", graph.add("Mul", units, graph.constant(INPUT_LEVELS)))
-    x = graph.conv(graph.clip(x, -INPUT_LIMIT, INPUT_LIMIT), network.enter)
-    for block in network.blocks:
-        seen = graph.add("Round", graph.add("Mul", x, graph.constant(1 / FINER)))
-        mixed = graph.conv(graph.conv(seen, block.spatial), block.mix)
-        x = graph.clip(graph.add("Add", mixed, x), 0, STREAM)
-    x = graph.add("Mul", graph.conv(x, network.leave), graph.constant(RESTORED_UNIT))
-    latents = graph.add("Add", "latents", graph.add("Mul", x, "step"))
-    wide = graph.add("Cast", latents, to=TensorProto.DOUBLE)
+    wide = graph.add("Cast", "latents", to=TensorProto.DOUBLE)
     fixed = graph.add("Mul", wide, graph.constant(2.0**LATENT_BITS, np.float64))
     limit = 2.0**LATENT_LIMIT_BITS
     fixed = graph.clip(graph.add("Round", fixed), -limit, limit, np.float64)
@@ -169,14 +136,12 @@ def _synthesis_graph(model: Model, path: Path) -> Path:
     total = graph.add("MatMul", rows, graph.constant(model.linear.weight.T, np.float64))
     down = 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
     total = graph.add("Round", graph.add("Mul", total, graph.constant(down, np.float64)))
-    out = graph.channels_first(total)
-    step = helper.make_tensor_value_info("step", TensorProto.FLOAT, [])
-    inputs = [graph.grid("latents", model.config.latents), step]
-    return graph.save(path, inputs, out, TensorProto.DOUBLE)
+    inputs = [graph.grid("latents", model.config.latents)]
+    return graph.save(path, inputs, graph.channels_first(total), TensorProto.DOUBLE)
 
 
 def export_onnx(model: Model, folder: Path) -> list[Path]:
-    """Write ``mean.onnx``, ``scale.onnx``, ``context.onnx`` and ``synthesis.onnx`` into a folder.
+    """Write ``mean.onnx``, ``scale.onnx`` and ``synthesis.onnx`` into a folder.
 
     Parameters
     ----------
@@ -192,6 +157,5 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
     return [
         _token_graph(model.mean_network, folder / "mean.onnx"),
         _token_graph(model.scale_network, folder / "scale.onnx"),
-        _context_graph(model.context, folder / "context.onnx"),
         _synthesis_graph(model, folder / "synthesis.onnx"),
     ]

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 
-LAMBDA = 0.12
+LAMBDA = 0.1
 """Weight of a bit against squared steps in the choice of symbols."""
 NOISE = 0.35
 """Error of a coefficient in steps, as far as the choice of spectral bases is concerned."""
-TOKEN_WEIGHT = 0.3
+TOKEN_WEIGHT = 0.5
 """Squared distance of token vectors that a bit is worth."""
 CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Tried one after another while the tokens take more than ``CALM_TOKEN_SHARE`` of the bytes."""
@@ -101,8 +101,8 @@ def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
 
 def encode_rvq(
     pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None, settings: EncodeSettings
-) -> list[bytes]:
-    """Encode a tile (C, H, W); returns the bodies of its layers.
+) -> tuple[list[bytes], npt.NDArray[Any]]:
+    """Encode a tile (C, H, W); returns the bodies of its layers and the pixels that they decode to.
 
     Parameters
     ----------
@@ -144,17 +144,21 @@ def encode_rvq(
             break
         coded = calmer
     side = SideInformation(model.card.id[:16], step_scale).to_bytes()
-    return [side + coded.bodies[0], *coded.bodies[1:]]
+    shape = (len(pixels), *pixels.shape[1:])
+    decoded = transform.inverse(model.linear(coded.latents), config, shape, pixels.dtype)
+    return [side + coded.bodies[0], *coded.bodies[1:]], decoded
 
 
 @dataclass(frozen=True)
 class _Coded:
     """Bodies of the layers and their cost in bits, the error that is left included.
 
-    ``token_share`` is the share of tokens in the bytes; 0 where there are no layers after them.
+    ``latents`` (L, …, h, w) are what they decode to, in network units; ``token_share`` is the share of tokens in the
+    bytes, 0 where there are no layers after them.
     """
 
     bodies: list[bytes]
+    latents: FloatArray
     cost: float
     token_share: float
 
@@ -176,12 +180,15 @@ def _encode_latents(
             transform.encode(coder)
         model.tokens.encode(coder, stage, index, rows[stage - 1] if stage else None)
         bodies.append(coder.finish())
+    mean = model.mean(indices[:layers])
     if layers <= len(bodies):
-        return _Coded(bodies, 0.0, 0.0)
-    residual = latents - model.mean(indices)
-    refinement, error = encode_refinement(model, residual, indices, layers - len(indices))
+        return _Coded(bodies, mean, 0.0, 0.0)
+    stages = layers - len(indices)
+    refinement, decoded = encode_refinement(model, latents - mean, indices, stages)
+    decoded += mean
+    error = float(np.square((latents - decoded) / stage_step(stages - 1)).sum(dtype=np.float64))
     tokens, total = sum(map(len, bodies)), sum(map(len, bodies + refinement))
-    return _Coded(bodies + refinement, 8 * total + error / LAMBDA, tokens / total)
+    return _Coded(bodies + refinement, decoded, 8 * total + error / LAMBDA, tokens / total)
 
 
 def choose_tokens(model: Model, vectors: FloatArray, weight: float) -> npt.NDArray[np.int32]:
@@ -193,8 +200,8 @@ def choose_tokens(model: Model, vectors: FloatArray, weight: float) -> npt.NDArr
 
 def encode_refinement(
     model: Model, residual: FloatArray, indices: npt.NDArray[np.int32], stages: int
-) -> tuple[list[bytes], float]:
-    """Bodies of the refinement layers, and the squared error of the latents in steps of the last."""
+) -> tuple[list[bytes], FloatArray]:
+    """Bodies of the refinement layers, and the residual latents (L, …, h, w) that they decode to, in network units."""
     log_scale = model.smooth.lower(model.scale(indices))
     tables, smooth = model.stages[0], model.smooth
     relative, previous = stage_scale(log_scale, 0), np.zeros_like(log_scale)
@@ -206,11 +213,10 @@ def encode_refinement(
     first = encode_first_stage(tables, smooth, residual, shifted, LAMBDA, coder)
     bodies = [coder.finish()]
     left = (residual - first.prediction).ravel()
-    integers, units = first.integers, left / STEP
-    values = first.values.ravel() / STEP
+    integers = first.integers
     for stage, tables in enumerate(model.stages[1:stages], 1):
         units = left * np.float32(1 / stage_step(stage))
-        relative = model.context(integers, stage_scale(log_scale, stage))
+        relative = stage_scale(log_scale, stage)
         grid = units.reshape(integers.shape)
         offsets = choose_offsets(tables, relative, integers, grid, LAMBDA)
         runs = _runs(tables, shift_scales(relative, offsets), integers)
@@ -219,9 +225,21 @@ def encode_refinement(
         encode_offsets(coder, offsets)
         tables.encode(coder, integers.ravel(), runs)
         bodies.append(coder.finish())
-    if stages > 1:
-        values = tables.reconstruct(integers.ravel(), runs)
-    return bodies, float(np.square(units - values).sum(dtype=np.float64))
+    if stages == 1:
+        return bodies, first.prediction + first.values
+    return bodies, _reconstructed(first.prediction, tables, integers, runs, stage)
+
+
+def _reconstructed(
+    prediction: FloatArray,
+    tables: StageTables,
+    integers: npt.NDArray[np.int32],
+    runs: Runs,
+    stage: int,
+) -> FloatArray:
+    """Residual latents after a stage beyond the first."""
+    values = tables.reconstruct(integers.ravel(), runs) * np.float32(stage_step(stage))
+    return prediction + values.reshape(prediction.shape)
 
 
 def _runs(
@@ -297,15 +315,10 @@ def decode_rvq(
     tokens = decode_tokens(bodies, shape)
     model, config = tokens.model, tokens.model.config
     latents = model.mean(tokens.indices)
-    step = None
-    if len(bodies) > config.token_stages:
-        refinement = bodies[config.token_stages :]
-        residual = decode_refinement(model, tokens.indices, refinement)
-        if residual.any():
-            step = stage_step(len(refinement) - 1)
-            latents = latents + residual
-    coefficients = model.synthesise(latents, step)
-    return tokens.transform.inverse(coefficients, config, shape, dtype)
+    refinement = bodies[config.token_stages :]
+    if refinement:
+        latents = latents + decode_refinement(model, tokens.indices, refinement)
+    return tokens.transform.inverse(model.linear(latents), config, shape, dtype)
 
 
 def decode_refinement(
@@ -322,9 +335,8 @@ def decode_refinement(
     for stage, body in enumerate(bodies[1:], 1):
         tables = model.stages[stage]
         coder = SymbolDecoder(body)
-        relative = model.context(integers, stage_scale(log_scale, stage))
-        relative = shift_scales(relative, decode_offsets(coder, len(log_scale)))
+        offsets = decode_offsets(coder, len(log_scale))
+        relative = shift_scales(stage_scale(log_scale, stage), offsets)
         runs = _runs(tables, relative, integers)
         integers = tables.decode(coder, runs).reshape(log_scale.shape)
-    values = tables.reconstruct(integers.ravel(), runs) * np.float32(stage_step(stage))
-    return first.prediction + values.reshape(log_scale.shape)
+    return _reconstructed(first.prediction, tables, integers, runs, stage)

@@ -1,10 +1,10 @@
-"""The file-adaptive transform in front of the networks: block cosine transform and a spectral basis a frequency.
+"""The file-adaptive transform in front of the networks: lapped block transform and a spectral basis a frequency.
 
 The bands of a multispectral stack are strongly correlated, and differently so in coarse structure than in detail: the
-20 m bands of Sentinel-2 have no detail at 10 m. Every block of 8 x 8 pixels goes through the discrete cosine transform
-(DCT-II, orthonormal); the coefficients of frequency (u, v) belong to group max(u, v), and the bands of each group are
+20 m bands of Sentinel-2 have no detail at 10 m. Of the coefficients of a block of 8 x 8 pixels
+(:mod:`eocodec.block_transform`) those of frequency (u, v) belong to group max(u, v), and the bands of each group are
 rotated to the group's own principal components (Karhunen-Loève transform, KLT), which carry most of the energy in a
-few planes and make what follows independent of the sensor. All of it is orthonormal, so an error keeps its size.
+few planes and make what follows independent of the sensor. The rotations keep the size of an error.
 
 A basis travels with the tile, so that a tile decodes on its own: as the angles of the plane rotations (Givens) that
 turn the previous group's basis into it, the first from the bands. An angle is ``2 atan(k / 128)``, stored as k. The
@@ -161,33 +161,26 @@ class SpectralTransform:
         The band means, in units of ``mean_unit``.
     mean_unit : float
         In the data's unit.
-    lapped : bool
-        Whether the block transform is the lapped one.
     """
 
     angles: npt.NDArray[np.int32]
     mean: npt.NDArray[np.int64]
     mean_unit: float
-    lapped: bool = False
 
     @classmethod
     def fit(
-        cls,
-        pixels: FloatArray,
-        mean_unit: float = 1.0,
-        noise: float = 0.0,
-        *,
-        lapped: bool = False,
+        cls, pixels: FloatArray, mean_unit: float = 1.0, noise: float = 0.0, stacked: int = 1
     ) -> tuple[SpectralTransform, FloatArray]:
         """Fit the transform to the pixels (C, H, W) of a tile; H and W are multiples of 8.
 
         A group keeps of the basis before what its own would not pay for, with coefficients coded to an error
-        of about ``noise``. Also returns the coefficients of the components (64, C, H/8, W/8).
+        of about ``noise``. ``stacked`` is that of :func:`block_transform`. Also returns the coefficients of the
+        components (64, C, H/8, W/8).
         """
         count = len(pixels)
         mean = np.rint(pixels.mean(axis=(1, 2), dtype=np.float64) / mean_unit).astype(np.int64)
         centre = (mean * mean_unit).astype(np.float32)
-        coefficients = block_transform(pixels - centre[:, None, None], lapped=lapped)
+        coefficients = block_transform(pixels - centre[:, None, None], stacked)
         covariances = group_covariances(coefficients)
         targets = principal_bases(covariances)
         angles = np.zeros((GROUPS, angle_count(count, count)), np.int32)
@@ -198,7 +191,7 @@ class SpectralTransform:
             components, before = _worthwhile(before, wanted, covariances[group], samples, noise)
             kept = angle_count(count, components)
             angles[group, :kept] = wanted[:kept]
-        transform = cls(angles, mean, mean_unit, lapped)
+        transform = cls(angles, mean, mean_unit)
         return transform, transform.rotate(coefficients)
 
     @cached_property
@@ -215,7 +208,7 @@ class SpectralTransform:
         return apply_bases(self.bases.transpose(0, 2, 1).astype(np.float32), coefficients)
 
     def inverse(
-        self, coefficients: DoubleArray, unit: float, dtype: np.dtype[Any]
+        self, coefficients: DoubleArray, unit: float, dtype: np.dtype[Any], stacked: int = 1
     ) -> npt.NDArray[Any]:
         """Coefficients of components (64, C, h, w) to the pixels of bands (C, 8 h, 8 w) in a raster's dtype.
 
@@ -227,7 +220,7 @@ class SpectralTransform:
         bands *= 2.0**-_BASIS_BITS
         np.rint(bands, out=bands)
         np.clip(bands, -_BAND_LIMIT, _BAND_LIMIT, out=bands)
-        planes = inverse_block_transform(bands, lapped=self.lapped)
+        planes = inverse_block_transform(bands, stacked)
         planes *= unit
         planes += (self.mean * self.mean_unit)[:, None, None]
         return to_dtype(planes, dtype)
@@ -255,9 +248,7 @@ class SpectralTransform:
         return next(k for k in range(bands) if angle_count(bands, k) >= last)
 
     @classmethod
-    def decode(
-        cls, coder: SymbolDecoder, bands: int, mean_unit: float, *, lapped: bool = False
-    ) -> SpectralTransform:
+    def decode(cls, coder: SymbolDecoder, bands: int, mean_unit: float) -> SpectralTransform:
         """Read what :meth:`encode` wrote.
 
         Raises
@@ -279,7 +270,7 @@ class SpectralTransform:
             if magnitude.max(initial=0) > ANGLE_UNIT:
                 raise FormatError("a spectral rotation is out of range")
             angles[group, :count][coded] = np.where(low & 1, -magnitude, magnitude)
-        return cls(angles, mean, mean_unit, lapped)
+        return cls(angles, mean, mean_unit)
 
 
 Float = TypeVar("Float", np.float32, np.float64)

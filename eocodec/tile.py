@@ -237,16 +237,14 @@ def _encode_unbounded(task: _Task) -> bytes:
     if not _learned_mode_applies(task):
         return _encode_lossless(task.pixels, task.mask)
     mask = task.lossy_mask()
-    section = None if mask is None else encode_mask(mask)
-    bodies = _learned_bodies(task)
-    head = (wire.RVQ, task.pixels.dtype, task.shape, bodies, section)
-    learned = build_payload(*head, pixel_crc32c(decode_tile(build_payload(*head, None))))
+    bodies, decoded = _learned_layers(task)
+    learned = _assemble(wire.RVQ, _masked(decoded, mask), bodies, mask)
     if not _repetitive(task.pixels):
         return learned
     return min(learned, _encode_lossless(task.pixels, task.mask), key=len)
 
 
-def _learned_bodies(task: _Task) -> list[bytes]:
+def _learned_layers(task: _Task) -> tuple[list[bytes], npt.NDArray[Any]]:
     from eocodec.rvq import encode_rvq
 
     return encode_rvq(task.pixels, task.invalid, task.settings)
@@ -257,7 +255,8 @@ def _encode_bounded(task: _Task, bounds: ErrorBounds) -> bytes | None:
     mask = task.lossy_mask()
     bounds = _off_fills(task, mask, bounds)
     body = encode_predictive(task.pixels, task.invalid, bounds)
-    return _within(task, bounds, wire.PREDICTIVE, [body], mask)
+    decoded = decode_predictive(body, task.pixels.dtype, task.shape, _invalid(mask))
+    return _within(task, bounds, wire.PREDICTIVE, [body], mask, _masked(decoded, mask))
 
 
 def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> bytes | None:
@@ -265,17 +264,16 @@ def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> bytes | None:
 
     None where they are not even with it.
     """
-    from eocodec.rvq import decode_rvq
-
     mask = task.lossy_mask()
-    bodies = _learned_bodies(task)
-    plain = _within(task, bounds, wire.RVQ, bodies, mask, guaranteed=False)
+    bodies, learned = _learned_layers(task)
+    plain = _within(task, bounds, wire.RVQ, bodies, mask, _masked(learned, mask))
     if plain is not None:
         return plain
     bounds = _off_fills(task, mask, bounds)
-    learned = decode_rvq(bodies, task.shape, task.pixels.dtype)
-    guarantee = encode_predictive(task.pixels, task.invalid, bounds, learned)
-    return _within(task, bounds, wire.RVQ, [*bodies, guarantee], mask, guaranteed=True)
+    body = encode_predictive(task.pixels, task.invalid, bounds, learned)
+    decoded = decode_predictive(body, task.pixels.dtype, task.shape, _invalid(mask), learned)
+    layers = [*bodies, body]
+    return _within(task, bounds, wire.RVQ, layers, mask, _masked(decoded, mask), guaranteed=True)
 
 
 def _off_fills(task: _Task, mask: Mask | None, bounds: ErrorBounds) -> ErrorBounds:
@@ -293,16 +291,14 @@ def _within(
     mode: int,
     bodies: list[bytes],
     mask: Mask | None,
+    decoded: npt.NDArray[Any],
     *,
     guaranteed: bool = False,
 ) -> bytes | None:
-    """Return the payload when its decoded pixels are within bounds, None otherwise."""
-    section = None if mask is None else encode_mask(mask)
-    head = (mode, task.pixels.dtype, task.shape, bodies, section)
-    decoded = decode_tile(build_payload(*head, None, guaranteed))
+    """Return the payload when the pixels that it decodes to are within bounds, None otherwise."""
     if not bounds.met(task.pixels, decoded, task.invalid):
         return None
-    return build_payload(*head, pixel_crc32c(decoded), guaranteed)
+    return _assemble(mode, decoded, bodies, mask, guaranteed=guaranteed)
 
 
 def _assemble(
@@ -310,11 +306,14 @@ def _assemble(
     pixels: npt.NDArray[Any],
     bodies: list[bytes],
     mask: Mask | None,
+    *,
+    guaranteed: bool = False,
 ) -> bytes:
+    """Build the payload of layers that decode to these pixels."""
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     section = None if mask is None else encode_mask(mask)
     crc = pixel_crc32c(pixels)
-    return build_payload(mode, pixels.dtype, shape, bodies, section, crc)
+    return build_payload(mode, pixels.dtype, shape, bodies, section, crc, guaranteed)
 
 
 def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]:
@@ -323,7 +322,7 @@ def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]
     if head.mode == wire.CONSTANT:
         pixels = _decode_constant(bodies[0], head, dtype)
         return pixels if mask is None else mask.restore(pixels)
-    invalid = None if mask is None else mask.invalid
+    invalid = _invalid(mask)
     if head.mode == wire.PREDICTIVE:
         pixels = decode_predictive(bodies[0], dtype, head.shape, invalid)
     else:
@@ -333,6 +332,15 @@ def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]
         pixels = decode_rvq(bodies[:-1] if complete else bodies, head.shape, dtype)
         if complete:
             pixels = decode_predictive(bodies[-1], dtype, head.shape, invalid, pixels)
+    return _masked(pixels, mask)
+
+
+def _invalid(mask: Mask | None) -> npt.NDArray[np.bool_] | None:
+    return None if mask is None else mask.invalid
+
+
+def _masked(pixels: npt.NDArray[Any], mask: Mask | None) -> npt.NDArray[Any]:
+    """Return decoded pixels with the fill values where they belong, and only there."""
     return pixels if mask is None else mask.restore(mask.keep_off_fills(pixels))
 
 

@@ -75,7 +75,7 @@ class TileTransform:
         missing = [(0, -n % size) for n, size in zip(pixels.shape, whole, strict=True)]
         folded = fold_levels(np.pad(pixels, missing, mode="edge"), depth)
         spectral, coefficients = SpectralTransform.fit(
-            folded, unit / MEAN_PARTS, noise * unit, lapped=config.lapped
+            folded, unit / MEAN_PARTS, noise * unit, blocks
         )
         absent = ((0, 0), (0, config.bands - depth), (0, 0), (0, 0))
         padded = np.pad(coefficients, absent) / np.float32(unit)
@@ -92,14 +92,14 @@ class TileTransform:
     ) -> npt.NDArray[Any]:
         """Coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS to pixels of a shape and dtype."""
         planes, height, width = shape
-        _, depth = block_levels(config, planes)
+        blocks, depth = block_levels(config, planes)
         rows, columns = coefficients.shape[-2:]
         stacked = coefficients.reshape(BLOCK * BLOCK, config.bands, -1, columns)[:, :depth]
         unit = self.unit * 2.0**-COEFFICIENT_BITS
         if self.levels is None:
             pixels = self.spectral.inverse(stacked, unit, dtype)
             return np.ascontiguousarray(pixels[:, :height, :width])
-        folded = self.spectral.inverse(stacked, unit, np.dtype(np.float64))
+        folded = self.spectral.inverse(stacked, unit, np.dtype(np.float64), blocks)
         pixels = unfold_levels(folded, rows * BLOCK)[:planes, :height, :width]
         return self.levels.restore(pixels, dtype)
 
@@ -116,5 +116,4 @@ class TileTransform:
         """Read what :meth:`encode` wrote; raises FormatError for invalid bytes."""
         levels = LevelScales.decode(coder, planes) if config.ndim == 3 else None
         _, depth = block_levels(config, planes)
-        spectral = SpectralTransform.decode(coder, depth, unit / MEAN_PARTS, lapped=config.lapped)
-        return cls(levels, spectral, unit)
+        return cls(levels, SpectralTransform.decode(coder, depth, unit / MEAN_PARTS), unit)

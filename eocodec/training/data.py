@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float32]
 STACK_FROM_NATIVE = (0, 1, 2, 4, 5, 6, 3, 7, 8, 9)
 """Positions of the model's bands in (four 10 m bands, six 20 m bands)."""
 INSIDE = 0.7
-"""Share of batches of lapped coefficients that are cut out of larger tiles."""
+"""Share of batches whose coefficients are cut out of larger tiles."""
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,14 @@ class Sampler:
         DN of one network unit.
     spectral : bool
         Give the coefficients that the networks see, rather than the bands.
-    lapped : bool
-        Those of the lapped block transform.
     """
 
-    def __init__(
-        self, scenes: list[Scene], unit: float, *, spectral: bool = True, lapped: bool = False
-    ) -> None:
+    def __init__(self, scenes: list[Scene], unit: float, *, spectral: bool = True) -> None:
         self.scenes = scenes
         self.unit = unit
-        self.lapped = lapped
         self.statistics: list[SceneStatistics] | None = None
         if spectral:
-            self.statistics = [SceneStatistics(s.pixels, lapped=lapped) for s in scenes]
+            self.statistics = [SceneStatistics(s.pixels) for s in scenes]
 
     def crop(
         self, number: int, size: int, rng: np.random.Generator
@@ -193,11 +188,11 @@ class Sampler:
     def draw(self, count: int, size: int, rng: np.random.Generator) -> FloatArray:
         """Draw a batch in network units.
 
-        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size). Lapped coefficients are
+        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size). Coefficients are
         mostly those of the inside of a tile, else of a whole one, whose outer edges are not filtered.
         """
         sides = [min(s.pixels.shape[1:]) for s in self.scenes]
-        spare = self.lapped and max(sides) >= size + 2 * BLOCK
+        spare = self.statistics is not None and max(sides) >= size + 2 * BLOCK
         margin = BLOCK if spare and rng.random() < INSIDE else 0
         size += 2 * margin
         fitting = [i for i, side in enumerate(sides) if side >= size]
@@ -218,7 +213,7 @@ class Sampler:
                 moments = moments.changed(augmentation.gain, augmentation.noise)
             if augmentation.haze:
                 moments = None
-            batch.append(prepare(pixels, self.unit, moments, lapped=self.lapped))
+            batch.append(prepare(pixels, self.unit, moments))
         inside = slice(margin // BLOCK, (size - margin) // BLOCK)
         return np.stack(batch)[..., inside, inside] if margin else np.stack(batch)
 
@@ -233,15 +228,13 @@ class Sampler:
         return self
 
 
-def prepare(
-    pixels: FloatArray, unit: float, moments: Moments | None = None, *, lapped: bool = False
-) -> FloatArray:
+def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> FloatArray:
     """Coefficients (samples, h, w) in network units of pixels (bands, H, W), H and W multiples of 8.
 
     The spectral bases are those of ``moments``, or the pixels' own.
     """
     mean = pixels.mean(axis=(1, 2), dtype=np.float64) if moments is None else moments.mean
-    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None], lapped=lapped)
+    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None])
     covariances = group_covariances(coefficients) if moments is None else moments.covariances
     bases = principal_bases(covariances).astype(np.float32)
     rotated = apply_bases(bases.transpose(0, 2, 1), coefficients)
@@ -253,7 +246,6 @@ def validation_tiles(
     unit: float,
     *,
     spectral: bool = True,
-    lapped: bool = False,
     multiple: int = 16,
 ) -> list[FloatArray]:
     """Cut scenes to whole blocks: coefficients (samples, h, w) or bands (10, H, W) in network units."""
@@ -261,7 +253,5 @@ def validation_tiles(
     for scene in scenes:
         height, width = (n // multiple * multiple for n in scene.pixels.shape[1:])
         pixels = scene.pixels[:, :height, :width].astype(np.float32)
-        tiles.append(
-            prepare(pixels, unit, lapped=lapped) if spectral else pixels / np.float32(unit)
-        )
+        tiles.append(prepare(pixels, unit) if spectral else pixels / np.float32(unit))
     return tiles

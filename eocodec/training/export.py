@@ -18,19 +18,15 @@ from eocodec.codec_models import find_card
 from eocodec.encoder import PARTS as ENCODER_PARTS
 from eocodec.integer_networks import MEAN_LIMIT, SCALE_LIMIT, IntegerConv, per_channel
 from eocodec.model import build_model
-from eocodec.networks import RVQVAE, Synthesis
+from eocodec.networks import RVQVAE
 from eocodec.training.data import Sampler
 from eocodec.training.fields import FieldSampler
-from eocodec.training.latents import UNIT_LOG2, collect_latents, restoring_input
+from eocodec.training.latents import UNIT_LOG2, collect_latents
 from eocodec.training.quantisation import (
-    BranchUnits,
-    calibrate_branch,
     integer_linear_map,
-    integer_restoring_network,
     integer_token_network,
 )
 from eocodec.training.tables import FIRST_CLASS, fit_stages, fit_tokens
-from eocodec.training.tuning import decoded_crops, tune_synthesis
 
 MEAN_LEVEL = 1 / 256
 """Integer unit of the predicted mean, relative to the gain of each latent."""
@@ -44,20 +40,9 @@ def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _synthesis_tensors(synthesis: Synthesis, units: BranchUnits) -> dict[str, npt.NDArray[Any]]:
-    restoring = integer_restoring_network(synthesis.branch, units)
-    tensors = {"linear.weight": integer_linear_map(synthesis.basis).weight}
-    for part in ("enter", "leave"):
-        tensors |= _conv_tensors(f"restoring.{part}", getattr(restoring, part))
-    for number, block in enumerate(restoring.blocks):
-        tensors |= _conv_tensors(f"restoring.{number}.spatial", block.spatial)
-        tensors |= _conv_tensors(f"restoring.{number}.mix", block.mix)
-    return tensors
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Sizes of the fit (crops as number and side, refinement stages, context network), and what the card says."""
+    """Sizes of the fit (crops as number and side, refinement stages), and what the card says."""
 
     description: str = "Sentinel-2, up to ten bands at 10 m, reflectance x 10000"
     licence: str = "Apache-2.0"
@@ -65,12 +50,7 @@ class ExportSettings:
 
     crops: tuple[tuple[int, int], ...] = ((48, 256), (48, 128), (80, 64))
     stages: int = 5
-    context_width: int = 96
-    context_steps: int = 1500
-    tuning_crops: int = 1200
-    tuning_side: int = 128
-    tuning_steps: int = 4000
-    tuning_rate: float = 5e-5
+    calibration_side: int = 128
     seed: int = 7
 
 
@@ -98,7 +78,7 @@ def export_model(
     calibration = []
     with torch.no_grad():
         for _ in range(8):
-            batch = torch.from_numpy(sampler.alike().draw(8, settings.tuning_side, rng))
+            batch = torch.from_numpy(sampler.alike().draw(8, settings.calibration_side, rng))
             vectors = networks.token_encoder(networks.analysis(batch))
             flat = vectors.movedim(1, -1).flatten(0, -2)
             indices, _ = networks.quantizer.quantise(flat)
@@ -115,9 +95,7 @@ def export_model(
     samples = collect_latents(
         networks, predict, scale, sampler, list(settings.crops), settings.seed + 1
     )
-    smooth, tables, context = fit_stages(
-        samples, settings.stages, settings.context_width, settings.context_steps, settings.seed
-    )
+    smooth, tables = fit_stages(samples, settings.stages)
     tokens = fit_tokens(samples, codebooks)
     tensors: dict[str, npt.NDArray[Any]] = {"codebooks": codebooks.numpy()}
     for name, value in networks.state_dict().items():
@@ -128,8 +106,6 @@ def export_model(
         tensors[f"{name}.embedding"] = network.embedding
         for part in ("spatial", "expand", "project"):
             tensors |= _conv_tensors(f"{name}.{part}", getattr(network, part))
-    for part in ("enter", "spatial", "leave"):
-        tensors |= _conv_tensors(f"context.{part}", getattr(context, part))
     tensors["smooth.channels"] = smooth.channels
     tensors["smooth.weight"] = smooth.weight
     tensors["smooth.offset"] = smooth.offset
@@ -137,30 +113,9 @@ def export_model(
     tensors["tables.points"] = np.stack([t.points for t in tables])
     tensors["tokens.counts"] = tokens.counts
     tensors["tokens.cluster"] = tokens.cluster
+    tensors["linear.weight"] = integer_linear_map(networks.synthesis.basis).weight
     metadata = {"network": json.dumps(asdict(networks.config)), "first_class": str(FIRST_CLASS)}
-
-    synthesis = networks.synthesis
-    inputs = restoring_input(samples, predict, settings.stages)
-    units = calibrate_branch(synthesis.branch, inputs)
-    start = tensors | _synthesis_tensors(synthesis, units)
-    model = build_model(find_card(), metadata, start)
-    crops = decoded_crops(
-        model,
-        networks,
-        sampler.alike(),
-        settings.tuning_side,
-        settings.tuning_crops,
-        settings.seed + 2,
-    )
-    tune_synthesis(
-        synthesis,
-        units,
-        crops,
-        steps=settings.tuning_steps,
-        rate=settings.tuning_rate,
-        seed=settings.seed + 3,
-    )
-    tensors |= _synthesis_tensors(synthesis, units)
+    build_model(find_card(), metadata, tensors)  # proves the integer networks exact
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "weights.safetensors"
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata)

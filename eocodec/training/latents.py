@@ -1,4 +1,4 @@
-"""Latents of training crops: what tables and context networks are fitted to."""
+"""Latents of training crops: what tables are fitted to."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from eocodec.integer_networks import TokenNetwork
-from eocodec.networks import RESTORE_CLAMP, RVQVAE
-from eocodec.refinement import RATIO, UNITS_PER_STAGE, stage_step
+from eocodec.networks import RVQVAE
+from eocodec.refinement import RATIO, UNITS_PER_STAGE
 from eocodec.training.data import Sampler
 from eocodec.training.fields import FieldSampler
-from eocodec.training.objective import dead_zone_round
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -60,20 +58,3 @@ def collect_latents(
             residual = latents[0].numpy() - mean(index)
             samples.append(LatentSample(residual, scale(index).astype(np.int32), index))
     return samples
-
-
-def restoring_input(
-    samples: list[LatentSample], mean: Callable[[IntArray], FloatArray], stages: int
-) -> Tensor:
-    """What the restoring network sees: decoded latents [B, L, …, h, w] in steps of the stages, turn by turn.
-
-    Of the samples, those of the size of the first.
-    """
-    alike = [s for s in samples if s.residual.shape == samples[0].residual.shape]
-    inputs = []
-    for number, sample in enumerate(alike):
-        step = stage_step(number % stages)
-        hard = dead_zone_round(torch.from_numpy(sample.residual) / step)
-        units = hard + torch.from_numpy(mean(sample.indices)) / step
-        inputs.append(units.clamp(-RESTORE_CLAMP, RESTORE_CLAMP))
-    return torch.stack(inputs)

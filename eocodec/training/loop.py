@@ -91,11 +91,9 @@ class Trainer:
             self.tiles = validation_fields(load_fields(data, "val"), config.network)
         else:
             spectral = config.family == "rvq"
-            lapped = spectral and config.network.lapped
-            scenes = load_scenes(data, "train")
-            self.sampler = Sampler(scenes, self.unit, spectral=spectral, lapped=lapped)
+            self.sampler = Sampler(load_scenes(data, "train"), self.unit, spectral=spectral)
             validation = [s for s in load_scenes(data, "val") if "/" not in s.name]
-            self.tiles = validation_tiles(validation, self.unit, spectral=spectral, lapped=lapped)
+            self.tiles = validation_tiles(validation, self.unit, spectral=spectral)
         self.checkpoint = folder / "checkpoint.pt"
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():

@@ -93,7 +93,7 @@ class Objective:
         pixels = coefficients[0, 0].numel() * model.config.block**2
         bits = logistic_bits(noisy, step, log2_scale).flatten(1).sum(1) / pixels
         hard = dead_zone_round(residual.detach() / step) * step
-        decoded = model.synthesis(mean + residual + (hard - residual).detach(), step)
+        decoded = model.synthesis(mean + residual + (hard - residual).detach())
         error = ((decoded - coefficients) ** 2).flatten(1).sum(1) / pixels
         distortion = error / step.flatten() ** 2
 
@@ -132,7 +132,7 @@ class Objective:
                 step = torch.tensor(2.0**value, device=device)
                 hard = dead_zone_round((latents - mean) / step) * step
                 bits = logistic_bits(hard, step, log2_scale).sum() / pixels / config.bands
-                error = (model.synthesis(mean + hard, step) - coefficients).square().mean().sqrt()
+                error = (model.synthesis(mean + hard) - coefficients).square().mean().sqrt()
                 name = f"{config.unit * 2**value:g}"
                 figures[f"bpppb@{name}"] = figures.get(f"bpppb@{name}", 0) + bits.item() / len(
                     tiles

@@ -1,43 +1,24 @@
-"""Integer networks from float ones: the scale network, and the context network that is trained here.
-
-The context network corrects the scales of a stage by what the stage before it decoded. It is trained on latents
-of the training scenes with the transforms frozen, then quantised like the scale network: 8-bit weights, activations of
-8 bits calibrated on data.
-"""
+"""Integer networks from float ones: 8-bit weights, activations of 8 bits calibrated on data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from eocodec.integer_networks import (
     EXACT_LIMIT,
-    FINER,
-    INPUT_LEVELS,
-    INPUT_LIMIT,
-    RESTORED_LIMIT,
-    RESTORED_UNIT,
-    STREAM,
     WEIGHT_BITS,
-    ContextNetwork,
     IntegerConv,
     LinearMap,
-    RestoringBlock,
-    RestoringNetwork,
     TokenNetwork,
     per_channel,
 )
-from eocodec.networks import Conv, TokenDecoder, branch_layers, conv, zero_conv
-from eocodec.refinement import stage_scale, stage_step
-from eocodec.training.latents import UNIT_LOG2, LatentSample
+from eocodec.networks import Conv, TokenDecoder
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -117,137 +98,7 @@ def integer_token_network(
     )
 
 
-@dataclass(frozen=True)
-class BranchUnits:
-    """Values of the integer units of the restoring network: of its residual stream, and inside each block."""
-
-    stream: float
-    inner: tuple[float, ...]
-
-
-@torch.no_grad()
-def calibrate_branch(branch: nn.Sequential, x: Tensor) -> BranchUnits:
-    """Units for the branch of the synthesis, calibrated on latents [B, L, …, h, w] in steps."""
-    enter, blocks, _ = branch_layers(branch)
-    x = F.relu(enter(x))
-    streams, inner = [x.flatten()], []
-    for block in blocks:
-        inner.append(_unit_for(F.relu(block.spatial(x))))
-        x = block(x)
-        streams.append(x.flatten())
-    return BranchUnits(_unit_for(torch.cat(streams), STREAM), tuple(inner))
-
-
-def integer_restoring_network(branch: nn.Sequential, units: BranchUnits) -> RestoringNetwork:
-    """Quantise the branch of the synthesis."""
-    enter, blocks, leave = branch_layers(branch)
-    seen, seen_unit = STREAM // FINER + 1, FINER * units.stream
-    return RestoringNetwork(
-        quantise_conv(*_parameters(enter), 1 / INPUT_LEVELS, units.stream, INPUT_LIMIT, 0, STREAM),
-        tuple(
-            RestoringBlock(
-                quantise_conv(*_parameters(block.spatial), seen_unit, inner, seen, 0, 255),
-                quantise_conv(*_parameters(block.mix), inner, units.stream, 255, -STREAM, STREAM),
-            )
-            for block, inner in zip(blocks, units.inner, strict=True)
-        ),
-        quantise_conv(
-            *_parameters(leave),
-            units.stream,
-            RESTORED_UNIT,
-            STREAM,
-            -RESTORED_LIMIT,
-            RESTORED_LIMIT,
-        ),
-    )
-
-
 def integer_linear_map(basis: Tensor) -> LinearMap:
     """Quantise the linear map [samples, latents] of the synthesis."""
     fixed = np.rint(basis.detach().numpy().astype(np.float64) * 2**WEIGHT_BITS)
     return LinearMap(fixed.clip(-32767, 32767).astype(np.int16))
-
-
-class ContextModel(nn.Module):
-    """The context network in floating point: [magnitudes, log-scales] -> correction of the log-scale in log2."""
-
-    def __init__(self, latents: int, width: int, ndim: int = 2) -> None:
-        super().__init__()
-        self.enter = conv(2 * latents, width, ndim=ndim)
-        self.spatial = conv(width, width, 3, ndim=ndim)
-        self.leave = zero_conv(width, latents, ndim=ndim)
-        with torch.no_grad():
-            self.enter.weight[:, latents:] *= 0.1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, 2 L, …, h, w] -> [B, L, …, h, w]."""
-        out: Tensor = self.leave(F.relu(self.spatial(F.relu(self.enter(x)))))
-        return out
-
-    @torch.no_grad()
-    def integer(self, x: Tensor) -> ContextNetwork:
-        """Quantise, calibrated on inputs [B, 2 L, …, h, w]."""
-        entered = F.relu(self.enter(x))
-        spatial = F.relu(self.spatial(entered))
-        first, second = _unit_for(entered), _unit_for(spatial)
-        limit = ContextNetwork.scale_limit
-        return ContextNetwork(
-            quantise_conv(*_parameters(self.enter), 1.0, first, limit, 0, 255),
-            quantise_conv(*_parameters(self.spatial), first, second, 255, 0, 255),
-            quantise_conv(*_parameters(self.leave), second, UNIT_LOG2, 255, -48, 48),
-        )
-
-
-def context_input(integers: IntArray, relative: IntArray) -> FloatArray:
-    """Input of the context network, as the integer network builds it."""
-    magnitude = np.minimum(np.abs(integers), ContextNetwork.magnitude_limit)
-    limit = ContextNetwork.scale_limit
-    return np.concatenate([magnitude, np.clip(relative, -limit, limit)]).astype(np.float32)
-
-
-def cell_bits(units: Tensor, log2_scale: Tensor) -> Tensor:
-    """Bits of a symbol given that the previous stage left zero, under a logistic of the given scale.
-
-    The zero cell of the previous stage reaches about 1.8 steps of this one.
-    """
-    inverse = torch.exp2(-log2_scale)
-    symbol = units.abs().clamp(max=2).round()
-    high = torch.sigmoid((symbol + 0.5) * inverse)
-    low = torch.sigmoid((symbol - 0.5) * inverse)
-    inside = 2 * torch.sigmoid(2.5 * inverse) - 1
-    return -torch.log2(((high - low) / inside).clamp(min=1e-7))
-
-
-def train_context(
-    samples: list[LatentSample], integers: list[list[IntArray]], width: int, steps: int, seed: int
-) -> tuple[ContextModel, Tensor]:
-    """Train the context network on all stages after the first; ``integers[stage][sample]``."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    latents, *grid = samples[0].residual.shape
-    model = ContextModel(latents, width, len(grid))
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    bar = tqdm(range(steps), desc="context", disable=None)
-    for _ in bar:
-        stage = int(rng.integers(1, len(integers)))
-        size = samples[int(rng.integers(len(samples)))].residual.shape
-        fitting = [i for i, s in enumerate(samples) if s.residual.shape == size]
-        chosen = rng.choice(fitting, min(len(fitting), max(1, 4096 // prod(size[1:]))))
-        inputs, units, zero = [], [], []
-        for i in chosen:
-            before = integers[stage - 1][i]
-            inputs.append(context_input(before, stage_scale(samples[i].log_scale, stage)))
-            units.append(samples[i].residual / stage_step(stage))
-            zero.append(before == 0)
-        x = torch.from_numpy(np.stack(inputs))
-        log2_scale = x[:, len(units[0]) :] * UNIT_LOG2 + model(x)
-        bits = cell_bits(torch.from_numpy(np.stack(units)), log2_scale)
-        mask = torch.from_numpy(np.stack(zero))
-        loss = bits[mask].mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        bar.set_postfix(bits=f"{loss.item():.4f}")
-    return model, x

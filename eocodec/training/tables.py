@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from eocodec.first_stage import FirstStage, encode_first_stage
-from eocodec.integer_networks import ContextNetwork
 from eocodec.refinement import (
     CLASS_WIDTH,
     CLASS_ZERO,
@@ -33,7 +32,6 @@ from eocodec.rvq import LAMBDA
 from eocodec.smooth import PASSES, SmoothLatents, neighbour_mean, passes
 from eocodec.tokens import CLUSTERS, TokenTables
 from eocodec.training.latents import UNIT_LOG2, LatentSample
-from eocodec.training.quantisation import train_context
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -185,22 +183,18 @@ def fit_later_stages(
     samples: list[LatentSample],
     before: list[IntArray],
     stages: int,
-    context: ContextNetwork | None,
     rounds: int,
-) -> tuple[list[StageTables], list[list[IntArray]]]:
+) -> list[StageTables]:
     """Fit the tables of stages 1 and up to samples whose residual is that of the first stage.
 
-    Returns the tables and the integers ``[stage][sample]``, both without the first stage.
+    ``before`` are the integers of the first stage, sample by sample.
     """
     tables: list[StageTables] = []
-    integers: list[list[IntArray]] = []
     flat = np.concatenate([s.residual.ravel() for s in samples])
     ends = np.cumsum([s.residual.size for s in samples])[:-1]
     for stage in tqdm(range(1, stages), desc="tables", disable=None):
-        relative = [stage_scale(s.log_scale, stage) for s in samples]
-        if context is not None:
-            relative = [context(b, r) for b, r in zip(before, relative, strict=True)]
-        classes = np.concatenate([class_of(r).ravel() for r in relative])
+        scales = [stage_scale(s.log_scale, stage) for s in samples]
+        classes = np.concatenate([class_of(scale).ravel() for scale in scales])
         previous = np.concatenate([b.ravel() for b in before])
         units = (flat / stage_step(stage)).astype(np.float32)
         runs = Runs.sort(classes, previous, FIRST_CLASS)
@@ -208,28 +202,16 @@ def fit_later_stages(
         tables.append(fitted)
         parts = np.split(chosen, ends)
         before = [p.reshape(s.residual.shape) for p, s in zip(parts, samples, strict=True)]
-        integers.append(before)
-    return tables, integers
+    return tables
 
 
-def fit_stages(
-    samples: list[LatentSample], stages: int, width: int, steps: int, seed: int
-) -> tuple[SmoothLatents, list[StageTables], ContextNetwork]:
-    """Fit the smooth latents, the tables of all stages and the context network.
-
-    A first pass over the later stages, without context, gives the integers that the context network learns
-    from; the second counts with it.
-    """
+def fit_stages(samples: list[LatentSample], stages: int) -> tuple[SmoothLatents, list[StageTables]]:
+    """Fit the smooth latents and the tables of all stages."""
     smooth = fit_smooth(samples)
     samples = [replace(s, log_scale=smooth.lower(s.log_scale)) for s in samples]
     first, coded = fit_first_stage(samples, smooth, 4)
     samples = [
         replace(s, residual=s.residual - c.prediction) for s, c in zip(samples, coded, strict=True)
     ]
-    start = [c.integers for c in coded]
-    _, integers = fit_later_stages(samples, start, stages, None, 2)
-    model, sample_input = train_context(samples, [start, *integers], width, steps, seed)
-    context = model.integer(sample_input)
-    context.check()
-    tables, _ = fit_later_stages(samples, start, stages, context, 4)
-    return smooth, [first, *tables], context
+    tables = fit_later_stages(samples, [c.integers for c in coded], stages, 4)
+    return smooth, [first, *tables]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.block_transform import BLOCK, block_transform, flat_coefficient
+from eocodec.block_transform import BLOCK, FLAT, block_transform
 from eocodec.spectral import group_covariances
 
 DoubleArray = npt.NDArray[np.float64]
@@ -36,10 +36,9 @@ class Moments:
 
 
 class SceneStatistics:
-    """First and second moments of every cell of a scene (C, H, W), of its plain or lapped coefficients."""
+    """First and second moments of every cell of a scene (C, H, W)."""
 
-    def __init__(self, pixels: npt.NDArray[np.uint16], *, lapped: bool) -> None:
-        self.flat = flat_coefficient(lapped=lapped)
+    def __init__(self, pixels: npt.NDArray[np.uint16]) -> None:
         rows, columns = (n // CELL for n in pixels.shape[1:])
         self.means = np.empty((rows, columns, len(pixels)))
         moments = []
@@ -47,7 +46,7 @@ class SceneStatistics:
             strip = pixels[:, row * CELL : (row + 1) * CELL, : columns * CELL].astype(np.float32)
             cells = strip.reshape(len(pixels), CELL, columns, CELL)
             self.means[row] = cells.mean(axis=(1, 3), dtype=np.float64).T
-            coefficients = block_transform(strip, lapped=lapped)
+            coefficients = block_transform(strip)
             side = CELL // BLOCK
             parts = np.split(coefficients, range(side, side * columns, side), axis=3)
             moments.append([group_covariances(part) for part in parts])
@@ -66,5 +65,5 @@ class SceneStatistics:
         means = self.means[spans[0], spans[1]].reshape(-1, self.means.shape[2])
         second = self.second[spans[0], spans[1]].mean(axis=(0, 1))
         mean = means.mean(axis=0)
-        second[0] -= self.flat**2 * np.outer(mean, mean)
+        second[0] -= FLAT**2 * np.outer(mean, mean)
         return Moments(mean, second)

@@ -1,7 +1,7 @@
 """Features of the tokens of learned tiles: what their first layers say, without decoding pixels.
 
 A token stands for 16 x 16 pixels. By the mean and scale networks its codes tell means and deviations of the latents;
-through the linear map and the tile's own spectral bases these are means and energies of the cosine coefficients of
+through the linear map and the tile's own spectral bases these are means and energies of the lapped coefficients of
 every band, so features of different tiles compare although each tile has bases of its own. (Means and deviations of the
 code vectors themselves, 128 values more, made a linear probe worse where labels are few.)
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.block_transform import FLAT
 from eocodec.integer_networks import COEFFICIENT_BITS, WEIGHT_BITS
 from eocodec.mask import decode_mask
 from eocodec.payload import RVQ, TileHead, layer_bodies, parse_head
@@ -31,7 +32,7 @@ _STATISTICS = ("mean", "std", *(f"texture{group}" for group in range(1, GROUPS))
 class TokenFeatures(TokenTransform):
     """Means, deviations and textures of the bands.
 
-    Of each band: mean, standard deviation of the means of 8 x 8 pixels, and root mean square of the cosine
+    Of each band: mean, standard deviation of the means of 8 x 8 pixels, and root mean square of the lapped
     coefficients of frequency group 1 to 7, predicted, in steps of 1 DN at the default step scale; of all these
     log2(1 + value).
     """
@@ -83,7 +84,7 @@ def _planes(tokens: Tokens) -> FloatArray:
     components = components.reshape(-1, config.bands, *latents.shape[1:])[:, :bands]
     predicted = apply_bases(bases, components)
     centre = spectral.mean * spectral.mean_unit * (config.unit / tokens.transform.unit)
-    blocks = predicted[0] / np.sqrt(len(predicted)) + centre[:, None, None]
+    blocks = predicted[0] / FLAT + centre[:, None, None]
     level = _pooled(blocks)
 
     spread = _pooled(float(RATIO) ** (2 * model.scale(tokens.indices) / UNITS_PER_STAGE))

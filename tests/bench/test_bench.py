@@ -16,7 +16,7 @@ from bench.matching import at_error, at_size
 from bench.measures import measure, multi_scale_similarity, ndvi_error
 from bench.peers import named
 from bench.peers.eocodec_cli import write_geotiff
-from bench.report import Section, write_report
+from bench.report import README_BEGIN, README_END, Section, update_readme, write_report
 from bench.seams import edge_mask, seam_ratios
 from bench.speed import measure_speeds
 from bench.tables import Table
@@ -170,3 +170,20 @@ def test_curves_are_computed_once_for_the_same_pixels(stack, tmp_path):
     assert compute_curves({"berlin": stack}, [peer], **words)["berlin"][peer.name] == []
     words["workers"] = 1
     assert compute_curves({"berlin": stack + 1}, [peer], **words)["berlin"][peer.name] != []
+
+
+def test_tables_replace_what_stands_between_the_marks(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{README_BEGIN}\nold\n{README_END}\nafter\n")
+    table = Table("Title", ["codec", "bytes"], [["one", "2"]])
+    for _ in range(2):
+        update_readme(readme, [table])
+        text = readme.read_text()
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
+        assert table.markdown() in text
+        assert "old" not in text
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="no <!--"):
+        update_readme(readme, [table])
+    assert readme.read_text() == "no marks"

@@ -15,14 +15,7 @@ import rasterio
 import torch
 from torch.nn import functional as F
 
-from eocodec.integer_networks import (
-    FINER,
-    INPUT_LEVELS,
-    INPUT_LIMIT,
-    STREAM,
-    IntegerConv,
-    RestoringNetwork,
-)
+from eocodec.integer_networks import IntegerConv, TokenNetwork
 from eocodec.model import Model, load_model
 from eocodec.onnx_export import export_onnx
 from eocodec.payload import PREDICTIVE, parse_head, pixel_crc32c
@@ -123,9 +116,9 @@ def test_tile_decodes_alike_in_any_company(payload: bytes, expected: list[int]) 
 
 
 def run_torch(
-    network: RestoringNetwork, units: torch.Tensor, conv: Callable[..., torch.Tensor]
+    network: TokenNetwork, embedded: torch.Tensor, conv: Callable[..., torch.Tensor]
 ) -> torch.Tensor:
-    """The restoring network in torch, on latents [B, L, h, w] in steps."""
+    """The scale network in torch, on embedded tokens [B, width, h, w]."""
 
     def apply(layer: IntegerConv, x: torch.Tensor) -> torch.Tensor:
         weight = torch.from_numpy(layer.weight).to(x)
@@ -134,10 +127,8 @@ def run_torch(
         total = conv(x, weight, bias, layer.weight.shape[2] // 2)
         return (total * factor).round().clamp(layer.low, layer.high)
 
-    x = apply(network.enter, (units * INPUT_LEVELS).round().clamp(-INPUT_LIMIT, INPUT_LIMIT))
-    for block in network.blocks:
-        x = (x + apply(block.mix, apply(block.spatial, (x / FINER).round()))).clamp(0, STREAM)
-    return apply(network.leave, x) / 64
+    x = apply(network.expand, apply(network.spatial, embedded))
+    return apply(network.project, F.pixel_shuffle(x, 2))
 
 
 def plain(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, reach: int) -> torch.Tensor:
@@ -159,15 +150,20 @@ def through_int8(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, reach: int) 
 
 
 @pytest.fixture(scope="module")
-def units() -> torch.Tensor:
-    rng = np.random.default_rng(5)
-    heavy = rng.laplace(0, 1, (16, 384, 6, 8)) * rng.exponential(1, (1, 384, 1, 1))
-    return torch.from_numpy(heavy.astype(np.float32))
+def tokens(model: Model) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, model.config.codebook_size, (16, 2, 6, 8))
 
 
 @pytest.fixture(scope="module")
-def restored(model: Model, units: torch.Tensor) -> np.ndarray:
-    return np.stack([model.restoring(part.numpy()) for part in units])
+def embedded(model: Model, tokens: np.ndarray) -> torch.Tensor:
+    tables = model.scale_network.embedding.astype(np.float32)
+    total = sum(table[index] for table, index in zip(tables, tokens.swapaxes(0, 1), strict=True))
+    return torch.from_numpy(np.moveaxis(total, -1, 1)).clamp(0, 255)
+
+
+@pytest.fixture(scope="module")
+def scales(model: Model, tokens: np.ndarray) -> np.ndarray:
+    return np.stack([model.scale_network(index.astype(np.int32)) for index in tokens])
 
 
 @pytest.fixture
@@ -184,8 +180,8 @@ def threads() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_torch_gives_the_same_integers(
     model: Model,
-    units: torch.Tensor,
-    restored: np.ndarray,
+    embedded: torch.Tensor,
+    scales: np.ndarray,
     number: int,
     onednn: bool,
     batch: int,
@@ -197,25 +193,27 @@ def test_torch_gives_the_same_integers(
         torch.backends.nnpack.flags(enabled=False),
         torch.inference_mode(),
     ):
-        parts = [run_torch(model.restoring, part, plain) for part in units.split(batch)]
-    assert np.array_equal(torch.cat(parts).numpy(), restored)
+        parts = [run_torch(model.scale_network, part, plain) for part in embedded.split(batch)]
+    assert np.array_equal(torch.cat(parts).numpy(), scales)
 
 
 def test_int8_matrix_products_give_the_same_integers(
-    model: Model, units: torch.Tensor, restored: np.ndarray
+    model: Model, embedded: torch.Tensor, scales: np.ndarray
 ) -> None:
     with torch.inference_mode():
-        assert np.array_equal(run_torch(model.restoring, units, through_int8).numpy(), restored)
+        assert np.array_equal(
+            run_torch(model.scale_network, embedded, through_int8).numpy(), scales
+        )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_cuda_gives_the_same_integers(
-    model: Model, units: torch.Tensor, restored: np.ndarray
+    model: Model, embedded: torch.Tensor, scales: np.ndarray
 ) -> None:
     torch.backends.cudnn.allow_tf32 = False
     with torch.inference_mode():
-        out = run_torch(model.restoring, units.cuda(), plain)
-    assert np.array_equal(out.cpu().numpy(), restored)
+        out = run_torch(model.scale_network, embedded.cuda(), plain)
+    assert np.array_equal(out.cpu().numpy(), scales)
 
 
 @pytest.mark.parametrize("name", ["s2-rvq", "cams-rvq"])
@@ -234,15 +232,7 @@ def test_onnx_runtime_gives_the_same_integers(name: str, tmp_path: Path) -> None
         out = sessions[part].run(None, {"indices": indices})[0]
         for sample, tokens in zip(out, indices, strict=True):
             assert np.array_equal(sample, network(tokens.astype(np.int32)))
-    integers = rng.integers(-9, 10, (2, model.config.latents, *grid)).astype(np.int32)
-    scales = rng.integers(-60, 60, integers.shape).astype(np.int32)
-    feeds = {"integers": integers.astype(np.float32), "log_scale": scales.astype(np.float32)}
-    out = sessions["context"].run(None, feeds)[0]
-    for sample, n, t in zip(out, integers, scales, strict=True):
-        assert np.array_equal(sample, model.context(n, t))
-    latents = rng.laplace(0, 4, integers.shape).astype(np.float32)
-    for step in (3.0, 1.0, 1 / 3, None):
-        feeds = {"latents": latents, "step": np.array(step or 0, np.float32)}
-        out = sessions["synthesis"].run(None, feeds)[0]
-        for sample, tile in zip(out, latents, strict=True):
-            assert np.array_equal(sample, model.synthesise(tile, step))
+    latents = rng.laplace(0, 4, (2, model.config.latents, *grid)).astype(np.float32)
+    out = sessions["synthesis"].run(None, {"latents": latents})[0]
+    for sample, tile in zip(out, latents, strict=True):
+        assert np.array_equal(sample, model.linear(tile))

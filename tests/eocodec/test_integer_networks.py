@@ -9,10 +9,7 @@ from eocodec.codec_models import find_card
 from eocodec.errors import ModelError
 from eocodec.integer_networks import (
     EXACT_LIMIT,
-    FINER,
-    INPUT_LIMIT,
     LATENT_LIMIT_BITS,
-    STREAM,
     IntegerConv,
     LinearMap,
     per_channel,
@@ -89,12 +86,6 @@ def test_shipped_networks_stay_in_the_exact_range() -> None:
         assert 2**10 < network.spatial.worst_sum(255) < EXACT_LIMIT
         assert 2**10 < network.expand.worst_sum(255) < EXACT_LIMIT
         assert 2**10 < network.project.worst_sum(255) < EXACT_LIMIT
-    restoring = model.restoring
-    assert 2**10 < restoring.enter.worst_sum(INPUT_LIMIT) < EXACT_LIMIT
-    assert 2**10 < restoring.leave.worst_sum(STREAM) < EXACT_LIMIT
-    for block in restoring.blocks:
-        assert 2**10 < block.spatial.worst_sum(STREAM // FINER + 1) < EXACT_LIMIT
-        assert 2**10 < block.mix.worst_sum(255) < EXACT_LIMIT
     rows = np.abs(model.linear.weight.astype(np.int64)).sum(axis=1)
     assert int(rows.max()) * 2**LATENT_LIMIT_BITS < 2**53
 

@@ -214,10 +214,10 @@ class ScaleByTen:
     @staticmethod
     def encode_rvq(
         pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None, settings: EncodeSettings
-    ) -> list[bytes]:
+    ) -> tuple[list[bytes], npt.NDArray[Any]]:
         known = pixels if invalid is None else np.where(invalid, 7, pixels)
         tens, ones = np.divmod(known.astype(np.int64), 10)
-        return [tens.tobytes(), ones.tobytes()]
+        return [tens.tobytes(), ones.tobytes()], known.astype(np.int64).astype(pixels.dtype)
 
     @staticmethod
     def decode_rvq(

@@ -56,8 +56,6 @@ def tiny(family: str, steps: int) -> TrainingConfig:
         batches=BatchConfig(sizes=((2, 64), (4, 32))),
         network=NetworkConfig(
             latents=24,
-            width=8,
-            blocks=1,
             token_dim=4,
             token_width=8,
             token_stages=2,
@@ -109,10 +107,6 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
     settings = ExportSettings(
         crops=((4, 64), (4, 32)),
         stages=3,
-        context_width=8,
-        context_steps=5,
-        tuning_crops=5,
-        tuning_steps=3,
     )
     digest = export_model(trainer.average, trainer.sampler, tmp_path / "model", "test", settings)
     card = ModelCard.from_json(
@@ -132,7 +126,7 @@ def test_exported_model_codes_what_it_was_fitted_to(scenes: Path, tmp_path: Path
         reader = SymbolDecoder(coder.finish())
         assert np.array_equal(model.tokens.decode(reader, stage, index.shape, before), index)
     assert model.scale(indices).shape == latents.shape
-    error = model.synthesise(latents, None) * 2.0**-COEFFICIENT_BITS - coefficients
+    error = model.linear(latents) * 2.0**-COEFFICIENT_BITS - coefficients
     assert np.sqrt(np.mean(error**2)) < np.sqrt(np.mean(coefficients**2)) / 2
 
 
@@ -175,9 +169,9 @@ def test_batches_depend_on_seed_and_number_only() -> None:
     assert not np.array_equal(batches[0], batches[1])
 
 
-def test_lapped_crops_are_those_of_larger_tiles_or_tiles_themselves() -> None:
+def test_crops_are_those_of_larger_tiles_or_tiles_themselves() -> None:
     pixels = np.random.default_rng(0).integers(3000, 4000, (10, 80, 80)).astype(np.uint16)
-    sampler = Sampler([Scene("one", pixels, 1.0)], 256.0, lapped=True)
+    sampler = Sampler([Scene("one", pixels, 1.0)], 256.0)
     rng = np.random.default_rng(1)
     assert {sampler.draw(2, 32, rng).shape for _ in range(6)} == {(2, 640, 4, 4)}
     assert sampler.draw(1, 80, rng).shape == (1, 640, 10, 10)
@@ -206,13 +200,12 @@ def test_folder_without_scenes_is_explained(tmp_path: Path, scenes: Path) -> Non
         load_scenes(scenes, "nowhere")
 
 
-@pytest.mark.parametrize("lapped", [False, True])
-def test_moments_of_a_window_are_those_of_its_pixels(scenes: Path, *, lapped: bool) -> None:
+def test_moments_of_a_window_are_those_of_its_pixels(scenes: Path) -> None:
     pixels = load_scenes(scenes, "train")[0].pixels[:, :128, :192]
     rng = np.random.default_rng(0)
     gain = rng.uniform(0.5, 2, 10)
     for _ in range(20):
-        moments = SceneStatistics(pixels, lapped=lapped).around(0, 64, 64, rng)
+        moments = SceneStatistics(pixels).around(0, 64, 64, rng)
         whole = pixels * gain[:, None, None].astype(np.float32)
         means = [whole[:, a:b, c:d].mean(axis=(1, 2)) for a, b, c, d in windows(pixels)]
         found = moments.changed(gain, 0.0)
@@ -220,8 +213,8 @@ def test_moments_of_a_window_are_those_of_its_pixels(scenes: Path, *, lapped: bo
         a, b, c, d = windows(pixels)[int(np.argmin(distance))]
         assert min(distance) < 0.1
         centred = whole[:, a:b, c:d] - found.mean.astype(np.float32)[:, None, None]
-        exact = group_covariances(block_transform(centred, lapped=lapped))
-        near = 0.1 if lapped else 1e-3  # statistics of cells do not filter the edges between them
+        exact = group_covariances(block_transform(centred))
+        near = 0.1  # statistics of cells do not filter the edges between them
         assert np.allclose(found.covariances, exact, rtol=near, atol=near * np.abs(exact).max())
 
 

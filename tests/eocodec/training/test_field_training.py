@@ -25,8 +25,6 @@ NETWORK = NetworkConfig(
     ndim=3,
     bands=4,
     latents=24,
-    width=8,
-    blocks=1,
     token_dim=4,
     token_width=8,
     token_stages=2,
@@ -70,11 +68,7 @@ def config(steps: int) -> TrainingConfig:
         export=ExportSettings(
             crops=((4, 32), (4, 16)),
             stages=3,
-            context_width=8,
-            context_steps=5,
-            tuning_crops=5,
-            tuning_side=32,
-            tuning_steps=3,
+            calibration_side=32,
         ),
     )
 
@@ -129,7 +123,7 @@ def test_principal_components_code_a_field_before_training(folder: Path) -> None
     model = RVQVAE(network)
     batch = torch.from_numpy(coefficients)[None]
     model.start_from_pca(batch)
-    restored = model.synthesis(model.analysis(batch), None)
+    restored = model.synthesis(model.analysis(batch))
     assert torch.allclose(restored, batch, atol=1e-2)
 
 
