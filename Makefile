@@ -23,7 +23,7 @@ demo: $(STAMP)
 	$(BIN)/python bench/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # mypy reads the built package, because the import names of the rooms differ from their folders.
 lint: $(STAMP)

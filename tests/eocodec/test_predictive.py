@@ -145,10 +145,10 @@ def test_flipped_bits_raise_or_decode_in_bounded_time(dtype: str, data: st.DataO
     for _ in range(data.draw(st.integers(1, 3))):
         bit = data.draw(st.integers(0, 8 * min(len(layer), 300) - 1))
         layer[bit // 8] ^= 1 << bit % 8
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(EocodecError):
         assert decode_predictive(layer, dtype, (2, 24, 25)).shape == pixels.shape
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @settings(max_examples=200, deadline=None)

@@ -35,11 +35,11 @@ def read_whole(data):
 
 @pytest.fixture
 def bounded():
-    """Fail when the test takes more than a second or 32 MiB of Python and numpy memory."""
+    """Fail when the test takes more than a second of processor time or 32 MiB of Python and numpy memory."""
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     yield
-    elapsed = time.perf_counter() - start
+    elapsed = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert elapsed < 1
@@ -498,7 +498,7 @@ def test_large_index_of_many_tiles_is_read_quickly():
     header = one_array(shape=[1, count, 1], tile=[1, 1, 1])
     tile = build_payload(0, "u1", (1, 1, 1), [b"\x09"], None, pixel_crc32c(PIXELS[:, :1, :1]))
     data = container(header, tiles=[tile] * count)
-    start = time.perf_counter()
+    start = time.process_time()
     reader = eocodec.open(data)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     np.testing.assert_array_equal(reader[0, 37_000:37_010], np.full((10, 1), 9))
