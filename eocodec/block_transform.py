@@ -103,7 +103,8 @@ def inverse_block_transform(coefficients: DoubleArray, stacked: int = 1) -> Doub
     values = INVERSE_BASES @ coefficients.reshape(BLOCK * BLOCK, -1)
     values *= 2.0**-_INVERSE_BITS
     blocks = values.reshape(BLOCK, BLOCK, count, rows, columns)
-    planes = blocks.transpose(2, 3, 0, 4, 1).reshape(count * stacked, -1, columns * BLOCK)
+    ordered = blocks.transpose(2, 3, 0, 4, 1)
+    planes: DoubleArray = ordered.reshape(count * stacked, -1, columns * BLOCK)
     for axis in (1, 2):
         _undo_edges(np.swapaxes(planes, 1, axis))
     return planes.reshape(count, rows * BLOCK, columns * BLOCK)
