@@ -293,4 +293,4 @@ def test_info_loads_no_torch(container):
 def test_models_writes_onnx_graphs(tmp_path):
     run("models", "--onnx", str(tmp_path / "graphs"))
     names = {path.name for path in (tmp_path / "graphs").iterdir()}
-    assert names == {"mean.onnx", "scale.onnx", "context.onnx", "synthesis.onnx"}
+    assert names == {"mean.onnx", "scale.onnx", "synthesis.onnx"}

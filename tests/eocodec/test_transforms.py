@@ -214,7 +214,7 @@ def test_patches_of_tokens_may_straddle_tiles(learned):
     for band in MODEL_BANDS:
         quarters = (2 ** whole[f"{band}_mean"][1:3, 1:3] - 1).mean()
         assert 2 ** shifted[f"{band}_mean"][1, 1] - 1 == pytest.approx(quarters, rel=1e-4)
-    assert (one_layer.values != whole.values).mean() > 0.9
+    assert (one_layer.values != whole.values).mean() > 0.5
 
 
 def test_tiles_without_tokens_have_no_features_of_tokens(lossless):
