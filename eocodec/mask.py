@@ -60,16 +60,18 @@ class Mask:
         return Mask(self.labels, np.append(self.fills, value).astype(self.fills.dtype))
 
     def keep_off_fills(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Move valid samples of `pixels` that equal a fill to the next value that is none (in place).
+        """Return `pixels` with the valid ones that equal a fill moved to the next value that is none.
 
         A lossy decoder may land on nodata by chance; the sample would read as invalid.
         """
         fills = np.unique(self.fills[np.isfinite(self.fills)])
+        kept = pixels
         for fill in fills:
             hit = (pixels == fill) & (self.labels == 0)
             if hit.any():
-                pixels[hit] = _next_free(fill, fills)
-        return pixels
+                kept = pixels.copy() if kept is pixels else kept
+                kept[hit] = _next_free(fill, fills)
+        return kept
 
 
 def empty_mask(

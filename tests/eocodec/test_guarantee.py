@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eocodec.errors import ChecksumError, FormatError
@@ -112,6 +112,7 @@ def test_bounds_that_follow_the_signal_hold(
     layers=st.sampled_from([None, 1, 3]),
     seed=st.integers(0, 1000),
 )
+@example(dtype="int16", bound=0, nodata=0, layers=1, seed=0)  # learned samples that land on nodata
 def test_what_is_not_a_measurement_comes_back_exactly(
     dtype: str, bound: int, nodata: float | None, layers: int | None, seed: int
 ) -> None:
