@@ -92,6 +92,8 @@ def commands(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command line."""
+    # GDAL's own default is a twentieth of the machine's memory; tiles are written once, in order.
+    os.environ.setdefault("GDAL_CACHEMAX", "64")
     # A terminated run unwinds like an interrupted one, so that half-written files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     commands.main()
