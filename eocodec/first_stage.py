@@ -12,9 +12,13 @@ import numpy.typing as npt
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.refinement import Runs, StageTables, class_of, stage_scale, stage_step
 from eocodec.smooth import SmoothLatents, passes
+from eocodec.trellis import TrellisTables
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+
+Coded = tuple[IntArray, FloatArray]
+"""Integers of a part, and its values in steps, both flat."""
 
 STEP = np.float32(stage_step(0))
 
@@ -35,12 +39,12 @@ def _walk(
     smooth: SmoothLatents,
     tables: StageTables,
     log_scale: IntArray,
-    code: Callable[[FloatArray | None, npt.NDArray[np.intp], Runs], IntArray],
+    code: Callable[[FloatArray | None, npt.NDArray[np.intp], Runs], Coded],
 ) -> FirstStage:
     """Run through the passes of the smooth latents and the others.
 
-    ``code`` gives the integers of a part from the prediction of its latents (None for zero), their flat positions
-    in the grid (L, …, h, w) and their tables.
+    ``code`` gives the integers and the values of a part from the prediction of its latents (None for the others,
+    whose prediction is zero), their flat positions in the grid (L, …, h, w) and their tables.
     """
     latents, *grid = log_scale.shape
     area = prod(grid)
@@ -56,9 +60,9 @@ def _walk(
         predicted = smooth.predict(decoded.reshape(-1, *grid), number, where)
         previous = np.zeros(predicted.size, np.int32)
         runs = Runs.sort(classes[place].ravel(), previous, tables.first_class)
-        coded = code(predicted, smooth.channels[:, None] * area + where.flat, runs)
-        value = tables.reconstruct(coded, runs).reshape(predicted.shape) * STEP
-        integers[place] = coded.reshape(predicted.shape)
+        whole, value = code(predicted, smooth.channels[:, None] * area + where.flat, runs)
+        value = value.reshape(predicted.shape) * STEP
+        integers[place] = whole.reshape(predicted.shape)
         values[place] = value
         prediction[place] = predicted
         decoded[:, where.flat] = predicted + value
@@ -66,9 +70,9 @@ def _walk(
     if others.size:
         previous = np.zeros(others.size * area, np.int32)
         runs = Runs.sort(classes[others].ravel(), previous, tables.first_class)
-        coded = code(None, others[:, None] * area + np.arange(area), runs)
-        integers[others] = coded.reshape(-1, area)
-        values[others] = tables.reconstruct(coded, runs).reshape(-1, area) * STEP
+        whole, value = code(None, others[:, None] * area + np.arange(area), runs)
+        integers[others] = whole.reshape(-1, area)
+        values[others] = value.reshape(-1, area) * STEP
     shape = log_scale.shape
     return FirstStage(integers.reshape(shape), prediction.reshape(shape), values.reshape(shape))
 
@@ -80,31 +84,46 @@ def encode_first_stage(
     log_scale: IntArray,
     weight: float,
     coder: SymbolEncoder | None,
+    trellis: TrellisTables | None = None,
 ) -> FirstStage:
     """Quantise the residual (L, …, h, w) in network units and, with a coder, encode it.
 
-    ``log_scale`` is what :meth:`SmoothLatents.lower` gave.
+    ``log_scale`` is what :meth:`SmoothLatents.lower` gave. A trellis, if any, codes all but the smooth
+    latents; their integers stay 0.
     """
 
-    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> IntArray:
+    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> Coded:
         units = residual.take(places)
         if predicted is not None:
             units -= predicted
         units /= STEP
+        if predicted is None and trellis is not None:
+            path = trellis.quantise(units.ravel(), runs, weight)
+            if coder is not None:
+                trellis.encode(coder, path, runs)
+            return np.zeros(runs.size, np.int32), trellis.reconstruct(path, runs)
         integers = tables.quantise(units.ravel(), runs, weight)
         if coder is not None:
             tables.encode(coder, integers, runs)
-        return integers
+        return integers, tables.reconstruct(integers, runs)
 
     return _walk(smooth, tables, log_scale, code)
 
 
 def decode_first_stage(
-    tables: StageTables, smooth: SmoothLatents, log_scale: IntArray, coder: SymbolDecoder
+    tables: StageTables,
+    smooth: SmoothLatents,
+    log_scale: IntArray,
+    coder: SymbolDecoder,
+    trellis: TrellisTables | None = None,
 ) -> FirstStage:
     """Inverse of :func:`encode_first_stage`; raises FormatError for invalid bytes."""
 
-    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> IntArray:
-        return tables.decode(coder, runs)
+    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> Coded:
+        if predicted is None and trellis is not None:
+            values = trellis.reconstruct(trellis.decode(coder, runs), runs)
+            return np.zeros(runs.size, np.int32), values
+        integers = tables.decode(coder, runs)
+        return integers, tables.reconstruct(integers, runs)
 
     return _walk(smooth, tables, log_scale, code)

@@ -30,6 +30,7 @@ from eocodec.network_config import NetworkConfig
 from eocodec.refinement import StageTables
 from eocodec.smooth import SmoothLatents
 from eocodec.tokens import TokenTables
+from eocodec.trellis import TrellisTables
 
 if TYPE_CHECKING:
     from eocodec.encoder import Encoder
@@ -58,6 +59,8 @@ class Model:
         Prediction within the first refinement stage.
     stages : tuple of StageTables
         One a refinement stage.
+    trellis : tuple of TrellisTables
+        One a refinement stage, for a tile that ends with it.
     codebooks : float32 array (token stages, codes, D)
         What the encoder compares token vectors with.
     encoder_tensors : dict of str to ndarray
@@ -73,6 +76,7 @@ class Model:
     tokens: TokenTables
     smooth: SmoothLatents
     stages: tuple[StageTables, ...]
+    trellis: tuple[TrellisTables, ...]
     codebooks: FloatArray
     encoder_tensors: dict[str, npt.NDArray[Any]]
 
@@ -188,6 +192,12 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
                 StageTables(counts, points, first)
                 for counts, points in zip(
                     tensors["tables.counts"], tensors["tables.points"], strict=True
+                )
+            ),
+            tuple(
+                TrellisTables(counts, points)
+                for counts, points in zip(
+                    tensors["trellis.counts"], tensors["trellis.points"], strict=True
                 )
             ),
             tensors["codebooks"],

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -217,19 +218,8 @@ class StageTables:
         """Range-code the integers, run by run."""
         symbols = self.symbols(integers, runs)
         for context_class, state, start, stop in runs.bounds:
-            symbol = symbols[start:stop]
             shift = low_bits(context_class, state)
-            if shift:
-                centred = symbol + (1 << (shift - 1))
-                symbol, low = centred >> shift, centred & ((1 << shift) - 1)
-            escaped = np.abs(symbol) > LIMIT
-            index = np.where(escaped, ESCAPE, symbol + LIMIT)
-            coder.encode(index, self.counts[context_class, state])
-            if shift:
-                coder.encode_uniform(low, 1 << shift)
-            if escaped.any():
-                beyond = symbol[escaped]
-                coder.encode_unbounded(2 * (np.abs(beyond) - LIMIT - 1) + (beyond < 0))
+            encode_run(coder, symbols[start:stop], self.counts[context_class, state], shift)
 
     def decode(self, coder: SymbolDecoder, runs: Runs) -> IntArray:
         """Inverse of :meth:`encode`.
@@ -241,20 +231,8 @@ class StageTables:
         """
         symbols = np.empty(runs.order.shape, np.int32)
         for context_class, state, start, stop in runs.bounds:
-            index = coder.decode(stop - start, self.counts[context_class, state])
-            symbol = index - LIMIT
-            shift = low_bits(context_class, state)
-            low = coder.decode_uniform(np.full(stop - start, 1 << shift)) if shift else None
-            escaped = index == ESCAPE
-            if escaped.any():
-                code = coder.decode_unbounded(int(escaped.sum()))
-                if code.max() > MAX_MAGNITUDE >> shift:
-                    raise FormatError("a latent is out of range")
-                magnitude = (code >> 1) + LIMIT + 1
-                symbol[escaped] = np.where(code & 1, -magnitude, magnitude)
-            if low is not None:
-                symbol = (symbol << shift) - (1 << (shift - 1)) + low
-            symbols[start:stop] = symbol
+            counts, shift = self.counts[context_class, state], low_bits(context_class, state)
+            symbols[start:stop] = decode_run(coder, stop - start, counts, shift)
         out = runs.scatter(symbols)
         if out.size and np.abs(out).max() > MAX_MAGNITUDE:
             raise FormatError("a latent is out of range")
@@ -262,13 +240,7 @@ class StageTables:
 
     def reconstruct(self, integers: IntArray, runs: Runs) -> FloatArray:
         """Values of the latents in steps of this stage."""
-        symbols = self.symbols(integers, runs)
-        inside = (symbols >= -LIMIT) & (symbols <= LIMIT) & ~_RAW[runs.keys]
-        index = runs.keys * np.int32(2 * LIMIT + 1) + np.clip(symbols, -LIMIT, LIMIT) + LIMIT
-        moved = np.where(inside, self._moves.take(index), np.float32(0))
-        out = np.zeros(runs.size, np.float32)
-        out[runs.order] = (symbols + runs.middle + moved) * runs.sign
-        return out
+        return restore(self.symbols(integers, runs), runs, runs.keys, self._moves)
 
     @cached_property
     def _moves(self) -> FloatArray:
@@ -278,5 +250,64 @@ class StageTables:
         return moves
 
 
-_RAW = np.array([low_bits(key // STATES, key % STATES) > 0 for key in range(CLASSES * STATES)])
+RAW = np.array([low_bits(key // STATES, key % STATES) > 0 for key in range(CLASSES * STATES)])
 """Whether the symbols of a table have raw bits."""
+
+
+def encode_run(
+    coder: SymbolEncoder, symbols: IntArray, counts: npt.NDArray[Any], shift: int
+) -> None:
+    """Range-code the symbols of a run (N,); ``shift`` are the bits of each that are coded raw."""
+    if shift:
+        centred = symbols + (1 << (shift - 1))
+        symbols, low = centred >> shift, centred & ((1 << shift) - 1)
+    escaped = np.abs(symbols) > LIMIT
+    coder.encode(np.where(escaped, ESCAPE, symbols + LIMIT), counts)
+    if shift:
+        coder.encode_uniform(low, 1 << shift)
+    write_escapes(coder, symbols[escaped])
+
+
+def decode_run(coder: SymbolDecoder, number: int, counts: npt.NDArray[Any], shift: int) -> IntArray:
+    """Inverse of :func:`encode_run`; raises FormatError for invalid bytes."""
+    symbols = coder.decode(number, counts) - LIMIT
+    low = coder.decode_uniform(np.full(number, 1 << shift)) if shift else None
+    read_escapes(coder, symbols, shift)
+    return symbols if low is None else (symbols << shift) - (1 << (shift - 1)) + low
+
+
+def write_escapes(coder: SymbolEncoder, beyond: IntArray) -> None:
+    """Range-code symbols (N,) of magnitudes above LIMIT."""
+    if beyond.size:
+        coder.encode_unbounded(2 * (np.abs(beyond) - LIMIT - 1) + (beyond < 0))
+
+
+def read_escapes(coder: SymbolDecoder, symbols: IntArray, shift: int = 0) -> None:
+    """Put the symbols that :func:`write_escapes` wrote in the place of escapes (N,), ESCAPE - LIMIT.
+
+    Raises
+    ------
+    FormatError
+        The bytes are invalid, or a symbol exceeds what it can be.
+    """
+    escaped = np.flatnonzero(symbols == ESCAPE - LIMIT)
+    if escaped.size:
+        code = coder.decode_unbounded(escaped.size)
+        if code.max() > MAX_MAGNITUDE >> shift:
+            raise FormatError("a latent is out of range")
+        magnitude = (code >> 1) + LIMIT + 1
+        symbols[escaped] = np.where(code & 1, -magnitude, magnitude)
+
+
+def restore(symbols: IntArray, runs: Runs, rows: npt.NDArray[Any], moves: FloatArray) -> FloatArray:
+    """Values (size,) in steps of the symbols of the coded latents.
+
+    ``moves`` are the reconstruction points relative to the symbols, flat; ``rows`` tells which table of them a
+    latent has.
+    """
+    inside = (symbols >= -LIMIT) & (symbols <= LIMIT) & ~RAW[runs.keys]
+    index = rows * np.int32(2 * LIMIT + 1) + np.clip(symbols, -LIMIT, LIMIT) + LIMIT
+    moved = np.where(inside, moves.take(index), np.float32(0))
+    out = np.zeros(runs.size, np.float32)
+    out[runs.order] = (symbols + runs.middle + moved) * runs.sign
+    return out

@@ -38,7 +38,7 @@ TOKEN_WEIGHT = 0.5
 """Squared distance of token vectors that a bit is worth."""
 CALM_TOKEN_WEIGHTS = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Tried one after another while the tokens take more than ``CALM_TOKEN_SHARE`` of the bytes."""
-CALM_TOKEN_SHARE = 0.07
+CALM_TOKEN_SHARE = 0.3
 MAX_PIXELS = 2**24
 """Decoding takes some 300 bytes a pixel (and block of levels), however few bands and bytes the tile has."""
 SMALLEST_SIDE = 8
@@ -207,39 +207,44 @@ def encode_refinement(
     relative, previous = stage_scale(log_scale, 0), np.zeros_like(log_scale)
     units = smooth.unpredicted(residual) / STEP
     offsets = choose_offsets(tables, relative, previous, units, LAMBDA)
-    coder = SymbolEncoder()
-    encode_offsets(coder, offsets)
+    coder = _start_stage(stages == 1, offsets)
     shifted = shift_scales(log_scale, offsets)
-    first = encode_first_stage(tables, smooth, residual, shifted, LAMBDA, coder)
+    trellis = model.trellis[0] if stages == 1 else None
+    first = encode_first_stage(tables, smooth, residual, shifted, LAMBDA, coder, trellis)
     bodies = [coder.finish()]
+    if stages == 1:
+        return bodies, first.prediction + first.values
     left = (residual - first.prediction).ravel()
     integers = first.integers
     for stage, tables in enumerate(model.stages[1:stages], 1):
+        last = stage == stages - 1
         units = left * np.float32(1 / stage_step(stage))
         relative = stage_scale(log_scale, stage)
         grid = units.reshape(integers.shape)
         offsets = choose_offsets(tables, relative, integers, grid, LAMBDA)
+        coder = _start_stage(last, offsets)
         runs = _runs(tables, shift_scales(relative, offsets), integers)
-        integers = tables.quantise(units, runs, LAMBDA).reshape(integers.shape)
-        coder = SymbolEncoder()
-        encode_offsets(coder, offsets)
-        tables.encode(coder, integers.ravel(), runs)
+        if last:
+            path = model.trellis[stage].quantise(units, runs, LAMBDA)
+            model.trellis[stage].encode(coder, path, runs)
+            values = model.trellis[stage].reconstruct(path, runs)
+        else:
+            integers = tables.quantise(units, runs, LAMBDA).reshape(integers.shape)
+            tables.encode(coder, integers.ravel(), runs)
         bodies.append(coder.finish())
-    if stages == 1:
-        return bodies, first.prediction + first.values
-    return bodies, _reconstructed(first.prediction, tables, integers, runs, stage)
+    return bodies, _refined(first.prediction, values, stage)
 
 
-def _reconstructed(
-    prediction: FloatArray,
-    tables: StageTables,
-    integers: npt.NDArray[np.int32],
-    runs: Runs,
-    stage: int,
-) -> FloatArray:
-    """Residual latents after a stage beyond the first."""
-    values = tables.reconstruct(integers.ravel(), runs) * np.float32(stage_step(stage))
-    return prediction + values.reshape(prediction.shape)
+def _start_stage(last: bool, offsets: npt.NDArray[np.int32]) -> SymbolEncoder:
+    coder = SymbolEncoder()
+    coder.encode_uniform(np.array([last]), 2)
+    encode_offsets(coder, offsets)
+    return coder
+
+
+def _refined(prediction: FloatArray, values: FloatArray, stage: int) -> FloatArray:
+    """Residual latents (L, …, h, w) from what a stage beyond the first decodes to, flat and in its steps."""
+    return prediction + (values * np.float32(stage_step(stage))).reshape(prediction.shape)
 
 
 def _runs(
@@ -326,17 +331,31 @@ def decode_refinement(
 ) -> FloatArray:
     """Residual latents (L, …, h, w) in network units."""
     log_scale = model.smooth.lower(model.scale(indices))
-    coder = SymbolDecoder(bodies[0])
-    shifted = shift_scales(log_scale, decode_offsets(coder, len(log_scale)))
-    first = decode_first_stage(model.stages[0], model.smooth, shifted, coder)
+    last, offsets, coder = _open_stage(bodies, 0, len(log_scale))
+    shifted = shift_scales(log_scale, offsets)
+    trellis = model.trellis[0] if last else None
+    first = decode_first_stage(model.stages[0], model.smooth, shifted, coder, trellis)
     if len(bodies) == 1:
         return first.prediction + first.values
     integers = first.integers
-    for stage, body in enumerate(bodies[1:], 1):
-        tables = model.stages[stage]
-        coder = SymbolDecoder(body)
-        offsets = decode_offsets(coder, len(log_scale))
+    for stage, tables in enumerate(model.stages[1 : len(bodies)], 1):
+        last, offsets, coder = _open_stage(bodies, stage, len(log_scale))
         relative = shift_scales(stage_scale(log_scale, stage), offsets)
         runs = _runs(tables, relative, integers)
-        integers = tables.decode(coder, runs).reshape(log_scale.shape)
-    return _reconstructed(first.prediction, tables, integers, runs, stage)
+        if not last:
+            integers = tables.decode(coder, runs).reshape(log_scale.shape)
+    if last:
+        path = model.trellis[stage].decode(coder, runs)
+        return _refined(first.prediction, model.trellis[stage].reconstruct(path, runs), stage)
+    return _refined(first.prediction, tables.reconstruct(integers.ravel(), runs), stage)
+
+
+def _open_stage(
+    bodies: Sequence[bytes | memoryview], stage: int, latents: int
+) -> tuple[bool, npt.NDArray[np.int32], SymbolDecoder]:
+    """Whether no stage can follow a stage, its scale offsets, and the decoder at its symbols."""
+    coder = SymbolDecoder(bodies[stage])
+    last = bool(coder.decode_uniform(np.array([2]))[0])
+    if last and stage + 1 < len(bodies):
+        raise FormatError("a layer follows one that nothing can refine")
+    return last, decode_offsets(coder, latents), coder

@@ -95,7 +95,7 @@ def export_model(
     samples = collect_latents(
         networks, predict, scale, sampler, list(settings.crops), settings.seed + 1
     )
-    smooth, tables = fit_stages(samples, settings.stages)
+    smooth, tables, trellis = fit_stages(samples, settings.stages)
     tokens = fit_tokens(samples, codebooks)
     tensors: dict[str, npt.NDArray[Any]] = {"codebooks": codebooks.numpy()}
     for name, value in networks.state_dict().items():
@@ -111,6 +111,8 @@ def export_model(
     tensors["smooth.offset"] = smooth.offset
     tensors["tables.counts"] = np.stack([t.counts for t in tables])
     tensors["tables.points"] = np.stack([t.points for t in tables])
+    tensors["trellis.counts"] = np.stack([t.counts for t in trellis])
+    tensors["trellis.points"] = np.stack([t.points for t in trellis])
     tensors["tokens.counts"] = tokens.counts
     tensors["tokens.cluster"] = tokens.cluster
     tensors["linear.weight"] = integer_linear_map(networks.synthesis.basis).weight

@@ -19,6 +19,7 @@ from eocodec.refinement import (
     CLASS_WIDTH,
     CLASS_ZERO,
     CLASSES,
+    ESCAPE,
     LIMIT,
     STATES,
     Runs,
@@ -32,6 +33,7 @@ from eocodec.rvq import LAMBDA
 from eocodec.smooth import PASSES, SmoothLatents, neighbour_mean, passes
 from eocodec.tokens import CLUSTERS, TokenTables
 from eocodec.training.latents import UNIT_LOG2, LatentSample
+from eocodec.trellis import QUANTISERS, TrellisTables
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -104,6 +106,42 @@ def count_symbols(
     return StageTables(counts, points, tables.first_class)
 
 
+def initial_trellis(plain: StageTables) -> TrellisTables:
+    """Tables of a last stage before anything was counted: those of the plain stage, half a step aside."""
+    counts = np.repeat(plain.counts[:, :, None], QUANTISERS, axis=2)
+    points = np.repeat(plain.points[:, :, None], QUANTISERS, axis=2)
+    symbols = np.arange(-LIMIT, LIMIT + 1)
+    points[:, 0, 1] -= np.sign(symbols) / 2
+    points[:, 1:, 1] += 0.5
+    return TrellisTables(counts, points)
+
+
+def fit_trellis(
+    units: FloatArray, runs: Runs, weight: float, plain: StageTables, rounds: int
+) -> TrellisTables:
+    """Alternate paths and counting; latents flat, in steps of the stage, which ``plain`` codes elsewhere."""
+    tables = initial_trellis(plain)
+    offsets = (units[runs.order] * runs.sign - runs.middle).astype(np.float64)
+    for _ in range(rounds):
+        path = tables.quantise(units, runs, weight)
+        inside = np.abs(path.symbols) <= LIMIT
+        rows = runs.keys * np.int64(QUANTISERS) + path.second
+        index = rows * (ESCAPE + 1) + np.where(inside, path.symbols + LIMIT, ESCAPE)
+        size = CLASSES * STATES * QUANTISERS * (ESCAPE + 1)
+        shape = (CLASSES, STATES, QUANTISERS, ESCAPE + 1)
+        number = np.bincount(index, minlength=size).astype(np.float64).reshape(shape)
+        total = np.bincount(index, offsets, size).reshape(shape)[..., :-1]
+        # State 0 is symmetric.
+        number[:, 0, :, :-1] = (number[:, 0, :, :-1] + number[:, 0, :, -2::-1]) / 2
+        total[:, 0] = (total[:, 0] - total[:, 0, :, ::-1]) / 2
+        scaled = number * np.minimum(1, 2**22 / np.maximum(number.sum(-1, keepdims=True), 1))
+        seen = number.sum(axis=-1) > 0
+        counts = np.where(seen[..., None], np.maximum(1, np.rint(scaled)), tables.counts)
+        points = (total + 8 * tables.points) / (number[..., :-1] + 8)
+        tables = TrellisTables(counts.astype(np.int32), points.astype(np.float32))
+    return tables
+
+
 def fit_tokens(samples: list[LatentSample], codebooks: Tensor) -> TokenTables:
     """Cluster the codes and count indices by the cluster of their context."""
     stages, codes, _ = codebooks.shape
@@ -158,8 +196,8 @@ def fit_smooth(samples: list[LatentSample]) -> SmoothLatents:
 
 def fit_first_stage(
     samples: list[LatentSample], smooth: SmoothLatents, rounds: int
-) -> tuple[StageTables, list[FirstStage]]:
-    """Fit the tables of the first stage, predictions in the loop."""
+) -> tuple[StageTables, TrellisTables, list[FirstStage]]:
+    """Fit the tables of the first stage, predictions in the loop, also for tiles that end with it."""
     tables = initial_tables()
     relative = np.concatenate([stage_scale(s.log_scale, 0).ravel() for s in samples])
     previous = np.zeros(relative.shape, np.int32)
@@ -169,14 +207,19 @@ def fit_first_stage(
             encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None)
             for s in samples
         ]
-        units = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
-        flat = (np.concatenate([u.ravel() for u in units]) / stage_step(0)).astype(np.float32)
+        left = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
+        flat = (np.concatenate([x.ravel() for x in left]) / stage_step(0)).astype(np.float32)
         integers = np.concatenate([c.integers.ravel() for c in coded])
         tables = count_symbols(tables, flat, integers, runs)
     coded = [
         encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None) for s in samples
     ]
-    return tables, coded
+    others = np.delete(np.arange(len(samples[0].residual)), smooth.channels)
+    residual = np.concatenate([s.residual[others].ravel() for s in samples])
+    relative = np.concatenate([stage_scale(s.log_scale[others], 0).ravel() for s in samples])
+    runs = Runs.sort(class_of(relative), np.zeros(relative.shape, np.int32), FIRST_CLASS)
+    units = (residual / stage_step(0)).astype(np.float32)
+    return tables, fit_trellis(units, runs, LAMBDA, tables, rounds), coded
 
 
 def fit_later_stages(
@@ -184,12 +227,15 @@ def fit_later_stages(
     before: list[IntArray],
     stages: int,
     rounds: int,
-) -> list[StageTables]:
+) -> tuple[list[StageTables], list[TrellisTables]]:
     """Fit the tables of stages 1 and up to samples whose residual is that of the first stage.
+
+    The second list is for tiles that end with a stage.
 
     ``before`` are the integers of the first stage, sample by sample.
     """
     tables: list[StageTables] = []
+    trellis: list[TrellisTables] = []
     flat = np.concatenate([s.residual.ravel() for s in samples])
     ends = np.cumsum([s.residual.size for s in samples])[:-1]
     for stage in tqdm(range(1, stages), desc="tables", disable=None):
@@ -200,18 +246,21 @@ def fit_later_stages(
         runs = Runs.sort(classes, previous, FIRST_CLASS)
         fitted, chosen = fit_tables(units, runs, LAMBDA, initial_tables(), rounds)
         tables.append(fitted)
+        trellis.append(fit_trellis(units, runs, LAMBDA, fitted, rounds))
         parts = np.split(chosen, ends)
         before = [p.reshape(s.residual.shape) for p, s in zip(parts, samples, strict=True)]
-    return tables
+    return tables, trellis
 
 
-def fit_stages(samples: list[LatentSample], stages: int) -> tuple[SmoothLatents, list[StageTables]]:
-    """Fit the smooth latents and the tables of all stages."""
+def fit_stages(
+    samples: list[LatentSample], stages: int
+) -> tuple[SmoothLatents, list[StageTables], list[TrellisTables]]:
+    """Fit the smooth latents and the tables of all stages, as one of several and as a tile's last."""
     smooth = fit_smooth(samples)
     samples = [replace(s, log_scale=smooth.lower(s.log_scale)) for s in samples]
-    first, coded = fit_first_stage(samples, smooth, 4)
+    first, first_trellis, coded = fit_first_stage(samples, smooth, 4)
     samples = [
         replace(s, residual=s.residual - c.prediction) for s, c in zip(samples, coded, strict=True)
     ]
-    tables = fit_later_stages(samples, [c.integers for c in coded], stages, 4)
-    return smooth, [first, *tables]
+    tables, trellis = fit_later_stages(samples, [c.integers for c in coded], stages, 4)
+    return smooth, [first, *tables], [first_trellis, *trellis]

@@ -36,18 +36,24 @@ class Moments:
 
 
 class SceneStatistics:
-    """First and second moments of every cell of a scene (C, H, W)."""
+    """First and second moments of every cell of a scene (C, H, W); ``flat`` are means of first coefficients."""
 
     def __init__(self, pixels: npt.NDArray[np.uint16]) -> None:
         rows, columns = (n // CELL for n in pixels.shape[1:])
         self.means = np.empty((rows, columns, len(pixels)))
+        self.flat = np.empty_like(self.means)
         moments = []
+        side = CELL // BLOCK
         for row in range(rows):
-            strip = pixels[:, row * CELL : (row + 1) * CELL, : columns * CELL].astype(np.float32)
-            cells = strip.reshape(len(pixels), CELL, columns, CELL)
+            # A block more on both sides: the transform filters across the edges of cells.
+            low, high = row * CELL - BLOCK * (row > 0), (row + 1) * CELL + BLOCK * (row + 1 < rows)
+            strip = pixels[:, low:high, : columns * CELL].astype(np.float32)
+            inner = strip[:, row * CELL - low :][:, :CELL]
+            cells = inner.reshape(len(pixels), CELL, columns, CELL)
             self.means[row] = cells.mean(axis=(1, 3), dtype=np.float64).T
-            coefficients = block_transform(strip)
-            side = CELL // BLOCK
+            coefficients = block_transform(strip)[:, :, row * side - low // BLOCK :][:, :, :side]
+            blocks = coefficients[0].reshape(len(pixels), side, columns, side)
+            self.flat[row] = blocks.mean(axis=(1, 3), dtype=np.float64).T
             parts = np.split(coefficients, range(side, side * columns, side), axis=3)
             moments.append([group_covariances(part) for part in parts])
         self.second = np.array(moments)
@@ -62,8 +68,8 @@ class SceneStatistics:
             high = min(start // CELL, number - length)
             first = int(rng.integers(min(low, high), high + 1))
             spans.append(slice(first, first + length))
-        means = self.means[spans[0], spans[1]].reshape(-1, self.means.shape[2])
         second = self.second[spans[0], spans[1]].mean(axis=(0, 1))
-        mean = means.mean(axis=0)
-        second[0] -= FLAT**2 * np.outer(mean, mean)
+        mean = self.means[spans[0], spans[1]].mean(axis=(0, 1))
+        cross = FLAT * np.outer(self.flat[spans[0], spans[1]].mean(axis=(0, 1)), mean)
+        second[0] += FLAT**2 * np.outer(mean, mean) - cross - cross.T
         return Moments(mean, second)

@@ -53,13 +53,13 @@ def test_every_prefix_decodes_and_error_falls_with_every_layer(berlin: np.ndarra
     assert errors[-1] < 15
 
 
-def test_prefix_of_a_file_is_as_good_as_a_file_of_fewer_layers(berlin: np.ndarray) -> None:
+def test_file_of_fewer_layers_is_smaller_than_a_prefix_of_its_error(berlin: np.ndarray) -> None:
     whole = encode_tile(berlin, EncodeSettings(layers=CARD.default_layers + 1))
-    short = encode_tile(berlin, EncodeSettings(layers=CARD.default_layers))
-    ends = parse_head(whole).layer_ends
-    assert ends[CARD.default_layers - 1] == pytest.approx(len(short), rel=0.05)
+    short = encode_tile(berlin, EncodeSettings(layers=CARD.default_layers, step_scale=1.13))
+    end = parse_head(whole).layer_ends[CARD.default_layers - 1]
+    assert 0.95 * end < len(short) < 0.99 * end
     prefix = rmse(decode_tile(whole, CARD.default_layers), berlin)
-    assert prefix == pytest.approx(rmse(decode_tile(short), berlin), rel=0.03)
+    assert 0.95 * prefix < rmse(decode_tile(short), berlin) < prefix
 
 
 def test_default_quality_is_far_smaller_than_lossless(berlin: np.ndarray) -> None:

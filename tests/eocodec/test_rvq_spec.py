@@ -6,7 +6,9 @@ the parser of the payload's head are used.
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +47,17 @@ def tracer() -> np.ndarray:
 
 @pytest.fixture(
     scope="module",
-    params=[("s2-rvq", 0.0), ("s2-rvq", 1000.0), ("cams-rvq", 0.3)],
-    ids=["all tokens", "tokens left out", "levels"],
+    params=[("s2-rvq", 0.0, 3), ("s2-rvq", 1000.0, 3), ("s2-rvq", 0.5, 1), ("cams-rvq", 0.3, 3)],
+    ids=["all tokens", "tokens left out", "one stage", "levels"],
 )
 def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
     """Weights and payload."""
-    model, weight = request.param
+    model, weight, stages = request.param
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 200 : 200 + HEIGHT, 90 : 90 + WIDTH]
     if model == "cams-rvq":
         pixels = tracer()
-    layers = find_card(model).token_layers + 3
+    layers = find_card(model).token_layers + stages
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("eocodec.rvq.TOKEN_WEIGHT", weight)
         patch.setattr("eocodec.rvq.CALM_TOKEN_WEIGHTS", ())
@@ -226,11 +228,43 @@ def read_run(reader: RangeReader, counts: list[int], raw: int, number: int) -> n
     cumulative = table(counts)
     symbols = np.array([reader.take(cumulative) for _ in range(number)])
     low = np.array([reader.take(uniform(2**raw)) for _ in range(number)]) if raw else None
+    q = read_escapes(reader, symbols)
+    return q if low is None else q * 2**raw - 2 ** (raw - 1) + low
+
+
+def read_escapes(reader: RangeReader, symbols: np.ndarray) -> np.ndarray:
     q = symbols - 15
     escaped = np.flatnonzero(symbols == 31)
     for i, u in zip(escaped, read_unbounded(reader, len(escaped)), strict=True):
         q[i] = (u // 2 + 16) * (-1 if u % 2 else 1)
-    return q if low is None else q * 2**raw - 2 ** (raw - 1) + low
+    return q
+
+
+class Chains:
+    """Reads the chained runs of a stage."""
+
+    NEXT = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))
+
+    def __init__(self, latents: int) -> None:
+        self.states = [0] * max(1, min(2048, latents // 512))
+
+    def read_run(
+        self, reader: RangeReader, counts: np.ndarray, number: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols and quantisers of a run; counts (2, 32)."""
+        tables = [table(row.tolist()) for row in counts]
+        symbols, quantisers = np.zeros(number, int), np.zeros(number, int)
+        d = -(-number // len(self.states))
+        for i in range(d):
+            for a in (0, 1):
+                for c, state in enumerate(self.states):
+                    place = c * d + i
+                    if place < number and state % 2 == a:
+                        symbols[place], quantisers[place] = reader.take(tables[a]), a
+            for c, state in enumerate(self.states):
+                if c * d + i < number:
+                    self.states[c] = self.NEXT[state][(symbols[c * d + i] + 1) % 2]
+        return read_escapes(reader, symbols), quantisers
 
 
 def read_offsets(reader: RangeReader, channels: int) -> np.ndarray:
@@ -249,31 +283,47 @@ class Stage:
         self.weights, self.s = weights, s
         self.reader = RangeReader(data)
         self.before = n
+        self.chained = self.reader.take(uniform(2))
         offsets = read_offsets(self.reader, len(n))
         self.classes = np.clip((r + 3 * offsets[:, None, None, None] + 36) // 3, 0, 29)
         self.state = np.minimum(np.abs(n), 2)
         self.integers = 3 * n
         self.values = np.zeros(n.shape, np.float32)
 
-    def read(self, mask: np.ndarray) -> None:
-        weights, n = self.weights, self.before
+    def runs(self, mask: np.ndarray) -> Iterator[tuple[int, int, int, np.ndarray]]:
+        """Class, state, raw bits and places of every run."""
         for k in range(30):
             for z in range(3):
                 places = np.argwhere((self.classes == k) & (self.state == z) & mask)
-                if (z == 0 and k < weights["first_class"]) or not len(places):
-                    continue
-                counts = weights["tables.counts"][self.s, k, z].tolist()
-                raw = RAW_BITS[k] if z == 0 else 0
-                q = read_run(self.reader, counts, raw, len(places))
-                for place, value in zip(map(tuple, places), q.tolist(), strict=True):
-                    sign = -1 if n[place] < 0 else 1
-                    magnitude = 3 * abs(n[place]) + value
-                    self.integers[place] = sign * magnitude
-                    moved = np.float32(0)
-                    if abs(value) <= 15 and not raw:
-                        point = weights["tables.points"][self.s, k, z, value + 15]
-                        moved = point - np.float32(value)
-                    self.values[place] = np.float32(sign * (magnitude + float(moved)))
+                if (z or k >= self.weights["first_class"]) and len(places):
+                    yield k, z, RAW_BITS[k] if z == 0 else 0, places
+
+    def read(self, mask: np.ndarray, *, chained: bool) -> None:
+        weights, n, s = self.weights, self.before, self.s
+        inside = [(k >= 5 or z > 0) and not raw for k, z, raw, _ in self.runs(mask)]
+        sizes = [len(places) for *_, places in self.runs(mask)]
+        chains = Chains(sum(itertools.compress(sizes, inside)))
+        self.chains = len(chains.states)
+        for (k, z, raw, places), in_chains in zip(self.runs(mask), inside, strict=True):
+            quantisers = np.zeros(len(places), int)
+            counts, points = weights["tables.counts"][s, k, z], weights["tables.points"][s, k, z]
+            if chained:
+                counts = weights["trellis.counts"][s, k, z]
+                points = weights["trellis.points"][s, k, z]
+            if chained and in_chains:
+                q, quantisers = chains.read_run(self.reader, counts, len(places))
+            else:
+                first = (counts[0] if chained else counts).tolist()
+                q = read_run(self.reader, first, raw, len(places))
+            for place, value, a in zip(map(tuple, places), q.tolist(), quantisers, strict=True):
+                sign = -1 if n[place] < 0 else 1
+                magnitude = 3 * abs(n[place]) + value
+                self.integers[place] = sign * magnitude
+                moved = np.float32(0)
+                if abs(value) <= 15 and not raw:
+                    point = (points[a] if chained else points)[value + 15]
+                    moved = point - np.float32(value)
+                self.values[place] = np.float32(sign * (magnitude + float(moved)))
 
 
 def first_stage(stage: Stage, weights: dict, masks: list[np.ndarray]) -> np.ndarray:
@@ -299,8 +349,8 @@ def first_stage(stage: Stage, weights: dict, masks: list[np.ndarray]) -> np.ndar
                     total += prediction[c, z, j, i] + stage.values[c, z, j, i] * step
                 mean = total / np.float32(max(1, len(inside)))
                 prediction[c, z, y, x] = weights["smooth.weight"][p, m] * mean
-        stage.read(smooth & mask)
-    stage.read(~smooth & np.ones(prediction.shape, bool))
+        stage.read(smooth & mask, chained=False)
+    stage.read(~smooth & np.ones(prediction.shape, bool), chained=bool(stage.chained))
     return prediction
 
 
@@ -387,7 +437,7 @@ def test_pixels_follow_from_the_specification(
         r = t + 12 * (s - 1)
         stage = Stage(weights, s, data, n, r)
         if s:
-            stage.read(np.ones(t.shape, bool))
+            stage.read(np.ones(t.shape, bool), chained=bool(stage.chained))
         else:
             prediction = first_stage(stage, weights, masks)
         n = stage.integers
@@ -395,7 +445,9 @@ def test_pixels_follow_from_the_specification(
         latents = mean + (stage.values * step + prediction)
         pixels = to_pixels(weights, latents, transform, float(np.float32(0.6)))
         assert np.array_equal(decode_tile(payload, len(tokens) + s + 1), pixels)
-    assert np.abs(n).max() > 20
+    assert stage.chained
+    assert stage.chains > 1 or left_out.any()
+    assert np.abs(n).max() > (20 if s else 1)
 
 
 def test_pixels_of_tokens_alone_follow_from_the_specification(
