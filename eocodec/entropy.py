@@ -2,7 +2,7 @@
 
 A table is a list of positive integer counts below 2**24, one a symbol, so that building it is exact everywhere.
 Symbols are coded in runs that share a table, which is what the range coder does fastest: callers sort symbols
-by context class. Bytes are the range coder's 32-bit words, little-endian.
+by context class. Bytes are the range coder's 32-bit words, big-endian, as few as tell the symbols.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ IntArray = npt.NDArray[np.int32]
 _MODELS = constriction.stream.model
 _UNIFORM = _MODELS.Uniform()
 _ESCAPE_BITS = 31
+_WORD_BITS = 32
 
 
 def _categorical(counts: npt.NDArray[Any]) -> Any:
@@ -71,9 +72,20 @@ class SymbolEncoder:
             self.encode_uniform(part[some], (1 << bits)[some])
 
     def finish(self) -> bytes:
-        """Return the bytes."""
+        """Return the bytes: the shortest ones in the interval that the symbols leave, zeros following."""
         words: npt.NDArray[np.uint32] = self._coder.get_compressed()
-        return words.astype("<u4").tobytes()
+        position, (lower, spread) = self._coder.pos()
+        bits = _WORD_BITS * (position + 2)
+        point = int.from_bytes(words.astype(">u4").tobytes(), "big")
+        point <<= bits - _WORD_BITS * len(words)
+        first = point - (point - lower) % 2 ** (2 * _WORD_BITS)
+        size = max(0, _WORD_BITS * position // 8 - 1)
+        while True:
+            unit = bits - 8 * size
+            shortest = -(-first >> unit)
+            if shortest << unit < first + spread:
+                return shortest.to_bytes(size, "big")
+            size += 1
 
 
 class SymbolDecoder:
@@ -84,13 +96,12 @@ class SymbolDecoder:
     Raises
     ------
     FormatError
-        The length is no multiple of four, or the bytes are invalid for a table.
+        The bytes are invalid for a table.
     """
 
     def __init__(self, data: bytes | memoryview) -> None:
-        if len(data) % 4:
-            raise FormatError(f"range-coded data of {len(data)} bytes is not whole 32-bit words")
-        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        whole = bytes(data) + bytes(-len(data) % (_WORD_BITS // 8))
+        words = np.frombuffer(whole, ">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def _decode(self, *arguments: Any) -> IntArray:

@@ -10,8 +10,8 @@ class RangeReader:
     """Decodes symbols one by one in exact integer arithmetic."""
 
     def __init__(self, data: bytes) -> None:
-        assert len(data) % 4 == 0
-        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))
+        data = bytes(data) + bytes(-len(data) % 4)
+        self.words = list(struct.unpack(f">{len(data) // 4}I", data))
         self.position = 0
         self.lower = 0
         self.range = 2**64 - 1
