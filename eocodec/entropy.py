@@ -74,7 +74,8 @@ class SymbolEncoder:
     def finish(self) -> bytes:
         """Return the bytes: the shortest ones in the interval that the symbols leave, zeros following."""
         words: npt.NDArray[np.uint32] = self._coder.get_compressed()
-        position, (lower, spread) = self._coder.pos()
+        state: tuple[int, tuple[int, int]] = self._coder.pos()
+        position, (lower, spread) = state
         bits = _WORD_BITS * (position + 2)
         point = int.from_bytes(words.astype(">u4").tobytes(), "big")
         point <<= bits - _WORD_BITS * len(words)
