@@ -74,8 +74,7 @@ class SymbolEncoder:
     def finish(self) -> bytes:
         """Return the bytes: the shortest ones in the interval that the symbols leave, zeros following."""
         words: npt.NDArray[np.uint32] = self._coder.get_compressed()
-        state: tuple[int, tuple[int, int]] = self._coder.pos()
-        position, (lower, spread) = state
+        position, (lower, spread) = self._coder.pos()
         bits = _WORD_BITS * (position + 2)
         point = int.from_bytes(words.astype(">u4").tobytes(), "big")
         point <<= bits - _WORD_BITS * len(words)
@@ -83,7 +82,7 @@ class SymbolEncoder:
         size = max(0, _WORD_BITS * position // 8 - 1)
         while True:
             unit = bits - 8 * size
-            shortest = -(-first >> unit)
+            shortest: int = -(-first >> unit)
             if shortest << unit < first + spread:
                 return shortest.to_bytes(size, "big")
             size += 1
