@@ -48,7 +48,7 @@ def _lines(array: dict[str, Any], unit: str) -> list[str]:
         "crs": _shortened(array["crs"]),
         "transform": array["transform"] and ", ".join(f"{v:.10g}" for v in array["transform"]),
         "nodata": array["nodata"],
-        "codec": array["codec"] + (f", model {array['model'][:12]}" if array["model"] else ""),
+        "codec": array["codec"] + (f", model {array['model']}" if array["model"] else ""),
         "max error": _bounds(array),
         "tiles": f"{array['tiles']} of {' x '.join(map(str, array['tile_size']))}",
     }

@@ -52,7 +52,7 @@ def with_coding(
     if layers is not None and not 1 <= layers <= card.layers:
         raise InputError(f"layers {layers} is outside 1 to {card.layers} of model {card.name}")
     codec = RVQ2D if card.ndim == 2 else RVQ3D
-    header = replace(header, codec=codec, model=card.id[:16], layers=layers)
+    header = replace(header, codec=codec, model=card.id[:8], layers=layers)
     return _with_promise(header, settings, exact=False), settings
 
 

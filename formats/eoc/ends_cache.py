@@ -13,7 +13,7 @@ class EndsCache:
     """The ends of the files used last, at most `max_bytes` of them. Safe in threads.
 
     It holds bytes, which nobody can change. Whoever takes some compares the footer among them with that of
-    the file: it has the checksums of header and index, and the index those of every tile.
+    the file: its checksum covers header and index, and the index holds those of every tile.
     """
 
     def __init__(self, max_bytes: int):

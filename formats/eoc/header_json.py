@@ -222,8 +222,8 @@ def _parse_array(fields: Fields) -> ArrayHeader:
     if dtype not in _DTYPES:
         raise UnsupportedError(f"dtype {dtype!r} is unknown to this release")
     model = fields.text("model")
-    if model is not None and not re.fullmatch(r"[0-9a-f]{16}", model):
-        fields.fail("model", "16 lower-case hexadecimal digits")
+    if model is not None and not re.fullmatch(r"[0-9a-f]{8}", model):
+        fields.fail("model", "8 lower-case hexadecimal digits")
     shape = fields.wholes("shape")
     if len(shape) > MAX_AXES:
         raise LimitError(f"an array of {len(shape)} axes; at most {MAX_AXES} are allowed")

@@ -17,43 +17,29 @@ from eocodec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from eocodec.formats.eoc.dictionary import DICTIONARY
 from eocodec.payload import crc32c, put_varint
 
 MAGIC = b"\x89EOC\r\n\x1a\n"
-END_MAGIC = b"\x89EOX\r\n\x1a\n"
-MAJOR, MINOR = 0, 2
+END_MAGIC = b"\x89EOX"
+MAJOR, MINOR = 0, 3
 FLAG_DEFLATED = 1
 MAX_HEADER_BYTES = 4 << 20
-_NAMES = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-DICTIONARY = (
-    '"area_or_point":"Area","crs":"EPSG:32633","dims":["y","x"],"dtype":"float32","nodata":0.0,'
-    '"tags":{"":{"TIFFTAG_IMAGEDESCRIPTION":"wavelength":"wavelength_unit":"nm"}},'
-    '"transform":[10.0,0.0,600000.0,0.0,-10.0,5900040.0],"unit":"reflectance","scale":0.0001,"offset":-0.1,'
-    '"codec":"eocodec.predictive-dev","colour":"undefined","colour":"red","colour":"green","colour":"blue",'
-    + ",".join(
-        f'{{"colour":"gray","description":"{name}","mask_flags":["all_valid"],"name":"{name}","position":{i}}}'
-        for i, name in enumerate(_NAMES)
-    )
-    + '{"arrays":[{"bands":['
-    + ",".join(f'{{"name":"{name}"}}' for name in _NAMES)
-    + '],"codec":"eocodec.rvq2d-dev","dims":["band","y","x"],"dtype":"uint16","layers":4,"model":"",'
-    '"name":"data","shape":[10,512,512],"tile":[10,512,512]}]}'
-).encode()
-"""Preset dictionary of the deflated header: text that headers have in common."""
+_MAX_INDEX_BYTES = 2**32 - 1
 
-_PREFIX = struct.Struct("<8sBBHIII")
-_FOOTER = struct.Struct("<QQIII8s")
+_PREFIX = struct.Struct("<8sBBHII")
+_FOOTER = struct.Struct("<QII4s")
+_PLACE = struct.Struct("<QI")
 PREFIX_SIZE = _PREFIX.size
 FOOTER_SIZE = _FOOTER.size
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The first 24 bytes: how long the header is and how it is stored."""
+    """The first 20 bytes: how long the header is and how it is stored."""
 
     deflated: bool
     stored_size: int
-    raw_size: int
     crc: int
     head: bytes
 
@@ -65,12 +51,11 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Footer:
-    """The last 36 bytes: where the index lies, and the checksum of index and header."""
+    """The last 20 bytes: where the index lies, and one checksum of index, header and footer."""
 
     index_offset: int
     index_size: int
-    index_crc: int
-    header_crc: int
+    crc: int
 
     @property
     def file_size(self) -> int:
@@ -90,7 +75,7 @@ def build_header_section(raw: bytes) -> tuple[bytes, int]:
     deflated = len(packed) < len(raw)
     stored = packed if deflated else raw
     flags = FLAG_DEFLATED if deflated else 0
-    start = _PREFIX.pack(MAGIC, MAJOR, MINOR, flags, len(stored), len(raw), 0)[:-4]
+    start = _PREFIX.pack(MAGIC, MAJOR, MINOR, flags, len(stored), 0)[:-4]
     crc = crc32c(start + stored)
     return start + struct.pack("<I", crc) + stored, crc
 
@@ -101,9 +86,9 @@ def parse_prefix(data: bytes) -> Prefix:
     Raises
     ------
     FormatError
-        Another kind of file, a text-mangled one, or sizes that contradict each other.
+        Another kind of file, a text-mangled one, or undefined flags.
     TruncatedError
-        Fewer than 24 bytes.
+        Fewer than 20 bytes.
     UnsupportedError
         A version that this release does not read.
     LimitError
@@ -115,22 +100,19 @@ def parse_prefix(data: bytes) -> Prefix:
         raise FormatError("not an .eoc file: the magic does not match")
     if len(data) < PREFIX_SIZE:
         raise TruncatedError(f"the file ends after {len(data)} bytes, inside the prefix")
-    _, major, minor, flags, stored, raw, crc = _PREFIX.unpack_from(data)
+    _, major, minor, flags, stored, crc = _PREFIX.unpack_from(data)
     # While the major version is 0 every minor version may change the bytes.
     if major != MAJOR or (major == 0 and minor != MINOR):
         raise UnsupportedError(
             f"the file has container version {major}.{minor}; this release reads {MAJOR}.{MINOR}"
         )
-    if stored > MAX_HEADER_BYTES or raw > MAX_HEADER_BYTES:
+    if stored > MAX_HEADER_BYTES:
         raise LimitError(
-            f"the file declares a header of {max(stored, raw)} bytes, more than {MAX_HEADER_BYTES}"
+            f"the file declares a header of {stored} bytes, more than {MAX_HEADER_BYTES}"
         )
     if flags & ~FLAG_DEFLATED:
         raise FormatError(f"the prefix has undefined flags set: {flags:#06x}")
-    deflated = bool(flags & FLAG_DEFLATED)
-    if (stored >= raw) if deflated else (stored != raw):
-        raise FormatError(f"header sizes contradict: {stored} bytes stored, {raw} declared")
-    return Prefix(deflated, stored, raw, crc, bytes(data[: PREFIX_SIZE - 4]))
+    return Prefix(bool(flags & FLAG_DEFLATED), stored, crc, bytes(data[: PREFIX_SIZE - 4]))
 
 
 def header_bytes(prefix: Prefix, stored: bytes) -> bytes:
@@ -139,7 +121,9 @@ def header_bytes(prefix: Prefix, stored: bytes) -> bytes:
     Raises
     ------
     TruncatedError, ChecksumError, FormatError
-        `stored` is short, does not match its CRC-32C, or does not inflate to the declared size.
+        `stored` is short, does not match its CRC-32C, or is not one deflate stream.
+    LimitError
+        It inflates beyond `MAX_HEADER_BYTES`.
     """
     if len(stored) < prefix.stored_size:
         raise TruncatedError(
@@ -151,45 +135,81 @@ def header_bytes(prefix: Prefix, stored: bytes) -> bytes:
         return stored
     inflater = zlib.decompressobj(-15, DICTIONARY)
     try:
-        # The declared size, already capped, bounds what a bomb may unfold.
-        raw = inflater.decompress(stored, prefix.raw_size + 1)
+        raw = inflater.decompress(stored, MAX_HEADER_BYTES + 1)
     except zlib.error as error:
         raise FormatError(f"the header does not inflate: {error}") from error
-    if len(raw) != prefix.raw_size or not inflater.eof or inflater.unused_data:
-        raise FormatError(f"the header does not inflate to the {prefix.raw_size} bytes declared")
+    if len(raw) > MAX_HEADER_BYTES:
+        raise LimitError(f"the header inflates to more than {MAX_HEADER_BYTES} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise FormatError("the deflated header does not end where its bytes end")
     return raw
 
 
-def build_footer(footer: Footer) -> bytes:
-    """The 36 bytes that end a container."""
-    fields = (footer.index_offset, footer.index_size, footer.index_crc, footer.header_crc)
-    body = _FOOTER.pack(*fields, 0, END_MAGIC)
-    crc = crc32c(body[:24])
-    return _FOOTER.pack(*fields, crc, END_MAGIC)
+def build_footer(offset: int, index: bytes, header_crc: int) -> bytes:
+    """The 20 bytes that end a container.
+
+    Parameters
+    ----------
+    offset : int
+        Where the index starts.
+    index : bytes
+        The index section.
+    header_crc : int
+        The CRC-32C in the prefix.
+
+    Raises
+    ------
+    InputError
+        An index beyond 4 GiB.
+    """
+    if len(index) > _MAX_INDEX_BYTES:
+        raise InputError(
+            f"the index takes {len(index)} bytes, more than the {_MAX_INDEX_BYTES} a container may "
+            "hold: use larger tiles or fewer layers"
+        )
+    place = _PLACE.pack(offset, len(index))
+    return place + struct.pack("<I", _index_crc(index, header_crc, place)) + END_MAGIC
 
 
 def parse_footer(tail: bytes, file_size: int | None) -> Footer:
     """Read the footer from the last bytes of a file, of `file_size` bytes where that is known.
 
+    Its checksum covers the index too: see `check_index`.
+
     Raises
     ------
     TruncatedError
         No footer: the file was cut, or its writer did not finish.
-    ChecksumError, FormatError
-        The footer is damaged, or places the index elsewhere than before itself.
+    FormatError
+        The footer places the index elsewhere than before itself.
     """
-    if len(tail) < FOOTER_SIZE or tail[-8:] != END_MAGIC:
+    if len(tail) < FOOTER_SIZE or tail[-len(END_MAGIC) :] != END_MAGIC:
         raise TruncatedError("the file does not end with a footer: truncated, or never finished")
-    offset, size, index_crc, header_crc, crc, _ = _FOOTER.unpack(tail[-FOOTER_SIZE:])
-    if crc32c(tail[-FOOTER_SIZE : -FOOTER_SIZE + 24]) != crc:
-        raise ChecksumError("the footer does not match its CRC-32C")
-    footer = Footer(offset, size, index_crc, header_crc)
+    offset, size, crc, _ = _FOOTER.unpack(tail[-FOOTER_SIZE:])
+    footer = Footer(offset, size, crc)
     if file_size not in (None, footer.file_size):
         raise FormatError(
             f"the index does not end at the footer: bytes {offset} to {offset + size} "
             f"in a file of {file_size}"
         )
     return footer
+
+
+def check_index(footer: Footer, index: bytes, header_crc: int) -> None:
+    """Check index and footer, and that they belong to the header.
+
+    Raises
+    ------
+    ChecksumError
+        They do not match the CRC-32C in the footer.
+    """
+    place = _PLACE.pack(footer.index_offset, footer.index_size)
+    if _index_crc(index, header_crc, place) != footer.crc:
+        raise ChecksumError("index, footer and header do not match the CRC-32C in the footer")
+
+
+def _index_crc(index: bytes, header_crc: int, place: bytes) -> int:
+    return crc32c(index + struct.pack("<I", header_crc) + place)
 
 
 def record_leader(array: int, tile: int, payload_size: int) -> bytes:

@@ -129,7 +129,7 @@ class ArrayHeader:
     codec : str
         Codec id; the writer sets it.
     model : str or None
-        First 16 hexadecimal digits of the SHA-256 of the model's weights; the writer sets it.
+        First 8 hexadecimal digits of the SHA-256 of the model's weights; the writer sets it.
     layers : int or None
         Layers that the encoder was asked for; the writer sets it.
     max_error : float, tuple of float or None, or None

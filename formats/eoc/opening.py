@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eocodec.errors import ChecksumError, FormatError, InputError, TruncatedError
+from eocodec.errors import FormatError, InputError, TruncatedError
 from eocodec.formats.eoc.ends_cache import EndsCache
 from eocodec.formats.eoc.header_json import Header, parse_header
 from eocodec.formats.eoc.index import ArrayIndex, parse_index
@@ -18,6 +18,7 @@ from eocodec.formats.eoc.layout import (
     PREFIX_SIZE,
     Footer,
     Prefix,
+    check_index,
     header_bytes,
     parse_footer,
     parse_prefix,
@@ -31,7 +32,6 @@ from eocodec.formats.eoc.source import (
     Source,
     StreamSource,
 )
-from eocodec.payload import crc32c
 
 # First guesses at where header and index end; what they miss costs one more round of requests. The
 # second holds the index of some 4000 tiles of seven layers.
@@ -75,7 +75,7 @@ def open_source(target: Readable, storage_options: Mapping[str, Any]) -> Source:
 def read_contents(source: Source) -> Contents:
     """Read and check everything of a container but its tiles.
 
-    A remote file takes two requests, made together, or one of 36 bytes where it was opened before and
+    A remote file takes two requests, made together, or one of 20 bytes where it was opened before and
     has not changed since.
 
     Raises
@@ -93,14 +93,11 @@ def read_contents(source: Source) -> Contents:
         )
     footer = parse_footer(ends.tail, ends.size)
     if footer.index_offset < prefix.end or footer.index_size < 1:
-        raise FormatError("the footer places the index inside the header")
+        raise FormatError("the footer places the index inside the header, or says that it is empty")
     ends = _exactly(source, ends, prefix, footer)
     header = parse_header(header_bytes(prefix, ends.head[PREFIX_SIZE:]))
     section = ends.tail[:-FOOTER_SIZE]
-    if footer.header_crc != prefix.crc:
-        raise ChecksumError("header and footer belong to different files")
-    if crc32c(section) != footer.index_crc:
-        raise ChecksumError("the index does not match its CRC-32C")
+    check_index(footer, section, prefix.crc)
     counts = [array.grid.tiles for array in header.arrays]
     indexes = tuple(parse_index(section, counts, prefix.end, footer.index_offset))
     if source.key is not None:

@@ -17,12 +17,12 @@ from eocodec.formats.eoc.coding import tile_settings, with_coding
 from eocodec.formats.eoc.header import ArrayFields, array_header
 from eocodec.formats.eoc.header_json import Header, dump_header
 from eocodec.formats.eoc.index import TileEntry, build_index
-from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section, record_leader
+from eocodec.formats.eoc.layout import build_footer, build_header_section, record_leader
 from eocodec.formats.eoc.metadata import ArrayHeader
 from eocodec.formats.eoc.pool import OrderedPool, thread_count
 from eocodec.formats.eoc.sink import Sink, Target, open_sink
 from eocodec.formats.eoc.window import Window, window_box
-from eocodec.payload import crc32c, parse_head
+from eocodec.payload import parse_head
 from eocodec.tile import EncodeSettings, encode_tile
 
 Settings = EncodeSettings | Mapping[str, EncodeSettings] | None
@@ -204,8 +204,7 @@ class Writer:
             for encoded in pool.drain():
                 self._record(encoded)
             index = build_index([_complete(track) for track in self._tracks], self._records_start)
-            footer = Footer(self._at, len(index), crc32c(index), self._header_crc or 0)
-            self._put(index + build_footer(footer))
+            self._put(index + build_footer(self._at, index, self._header_crc or 0))
             self._closed = True
             pool.close()
             self._sink.publish()

@@ -23,8 +23,8 @@ def preset_dictionary() -> bytes:
     block = spec.split("from a preset dictionary", 1)[1].split("```")[1].strip().split("\n")
     names = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
     repeated = [
-        ",".join(line.replace("···", n).replace(":i}", f":{i}}}") for i, n in enumerate(names))
-        if "···" in line
+        ",{".join(line.replace("@", n).replace("#", str(i)) for i, n in enumerate(names))
+        if "@" in line or "#" in line
         else line
         for line in block
     ]
@@ -83,34 +83,32 @@ class Cursor:
 
 def parse_container(data):
     """Return the header object, the index as lists of dicts, and the records in file order."""
-    magic, major, minor, flags, stored, raw, crc = struct.unpack_from("<8sBBHIII", data)
+    magic, major, minor, flags, stored, crc = struct.unpack_from("<8sBBHII", data)
     assert magic == bytes.fromhex("89454f430d0a1a0a")
-    assert (major, minor) == (0, 2)
+    assert (major, minor) == (0, 3)
     assert flags in (0, 1)
-    section = data[24 : 24 + stored]
-    assert crc == crc32c(data[:20] + section)
+    assert stored <= 4194304
+    section = data[20 : 20 + stored]
+    assert crc == crc32c(data[:16] + section)
     if flags:
-        assert stored < raw
         inflater = zlib.decompressobj(-15, preset_dictionary())
         section = inflater.decompress(section)
         assert inflater.eof
         assert inflater.unused_data == b""
-    assert len(section) == raw
+    assert len(section) <= 4194304
     header = json.loads(section.decode("utf-8"))
 
-    footer = data[-36:]
-    index_offset, index_size, index_crc, crc_again, footer_crc = struct.unpack_from(
-        "<QQIII", footer
-    )
-    assert footer[28:] == bytes.fromhex("89454f580d0a1a0a")
-    assert footer_crc == crc32c(footer[:24])
-    assert crc_again == crc
-    assert index_offset + index_size + 36 == len(data)
+    footer = data[-20:]
+    index_offset, index_size, footer_crc = struct.unpack_from("<QII", footer)
+    assert footer[16:] == bytes.fromhex("89454f58")
+    assert index_offset >= 20 + stored
+    assert index_size >= 1
+    assert index_offset + index_size + 20 == len(data)
     index = data[index_offset : index_offset + index_size]
-    assert index_crc == crc32c(index)
+    assert footer_crc == crc32c(index + data[16:20] + footer[:12])
 
-    records = list(parse_records(data, 24 + stored, index_offset))
-    arrays = parse_index(Cursor(index), header["arrays"], 24 + stored, records)
+    records = list(parse_records(data, 20 + stored, index_offset))
+    arrays = parse_index(Cursor(index), header["arrays"], 20 + stored, records)
     return header, arrays, records
 
 

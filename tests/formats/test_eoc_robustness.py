@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eocodec
-from eocodec.formats.eoc.layout import Footer, build_footer, build_header_section
+from eocodec.formats.eoc.layout import build_footer, build_header_section
 from eocodec.payload import build_payload, crc32c, pixel_crc32c, put_varint
 from tests.fuzz.limits import TEST_SECONDS
 from tests.fuzz.limits import bounded as limited
@@ -147,8 +147,7 @@ def container(header, records=b"", index=None, *, tiles=(), raw=None):
             layers += put_varint(1)
             crcs += payload[head - 4 : head]
         index = b"\0" + b"\0" * len(tiles) + heads + b"\1" * len(tiles) + layers + crcs
-    footer = Footer(len(section) + len(records), len(index), crc32c(index), crc)
-    return section + records + index + build_footer(footer)
+    return section + records + index + build_footer(len(section) + len(records), index, crc)
 
 
 def one_array(**changes):
@@ -198,6 +197,8 @@ def test_handmade_container_is_read():
         ({"codec": "eocodec.future"}, eocodec.UnsupportedError),
         ({"codec": None}, eocodec.UnsupportedError),
         ({"model": "../../etc"}, eocodec.FormatError),
+        ({"model": "0" * 16}, eocodec.FormatError),
+        ({"model": "0123ABCD"}, eocodec.FormatError),
         ({"layers": 65}, eocodec.FormatError),
         ({"nodata": "zero"}, eocodec.FormatError),
         ({"transform": [1, 2]}, eocodec.FormatError),
@@ -387,45 +388,121 @@ def test_long_text_of_a_header_is_not_quoted_whole():
     assert len(str(caught.value)) < 1100
 
 
-def prefix(stored, raw, flags, declared=None):
-    start = struct.pack(
-        "<8sBBHII",
-        b"\x89EOC\r\n\x1a\n",
-        0,
-        2,
-        flags,
-        len(stored) if declared is None else declared,
-        raw,
-    )
+def prefix(stored, flags, declared=None):
+    size = len(stored) if declared is None else declared
+    start = struct.pack("<8sBBHI", b"\x89EOC\r\n\x1a\n", 0, 3, flags, size)
     return start + struct.pack("<I", crc32c(start + stored)) + stored
 
 
-def deflate(data):
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+def deflate(data, level=9):
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
     return packer.compress(data) + packer.flush()
 
 
+def with_prefix(start):
+    """A container of this prefix and header, without a tile."""
+    crc = int.from_bytes(start[16:20], "little")
+    return start + b"\0" + build_footer(len(start), b"\0", crc)
+
+
 @pytest.mark.parametrize(
-    ("start", "error"),
+    ("start", "error", "message"),
     [
-        (prefix(b"{}", 2**32 - 1, 0, declared=2**32 - 1), eocodec.LimitError),
-        (prefix(b"{}", 2**32 - 1, 1), eocodec.LimitError),
-        (prefix(b"{}", 4 << 20, 0, declared=4 << 20), eocodec.TruncatedError),
-        # 64 MiB of zeros in 64 KiB: declared small, declared at the limit, honest.
-        (prefix(deflate(bytes(64 << 20)), 70_000, 1), eocodec.FormatError),
-        (prefix(deflate(bytes(64 << 20)), 4 << 20, 1), eocodec.FormatError),
-        (prefix(deflate(bytes(64 << 20)), 64 << 20, 1), eocodec.LimitError),
-        (prefix(deflate(b" " * 1000)[:-1], 1000, 1), eocodec.FormatError),
-        (prefix(deflate(b" " * 1000) + b"x", 1000, 1), eocodec.FormatError),
-        (prefix(b"no deflate", 1000, 1), eocodec.FormatError),
-        (prefix(b"{}", 2, 2), eocodec.FormatError),
-        (prefix(b"{}", 3, 0), eocodec.FormatError),
-        (prefix(b"{}", 1, 1), eocodec.FormatError),
+        (prefix(b"{}", 0, declared=2**32 - 1), eocodec.LimitError, "declares a header"),
+        (prefix(b"{}", 1, declared=2**32 - 1), eocodec.LimitError, "declares a header"),
+        (prefix(b"{}", 0, declared=(4 << 20) + 1), eocodec.LimitError, "declares a header"),
+        (prefix(b"{}", 0, declared=4 << 20), eocodec.TruncatedError, "inside header or footer"),
+        # 64 MiB of zeros in 64 KiB, one byte more than is allowed, and just what is allowed.
+        (prefix(deflate(bytes(64 << 20)), 1), eocodec.LimitError, "inflates to more"),
+        (prefix(deflate(b" " * ((4 << 20) + 1)), 1), eocodec.LimitError, "inflates to more"),
+        (prefix(deflate(b" " * (4 << 20)), 1), eocodec.FormatError, "not valid JSON"),
+        (prefix(deflate(b" " * 1000)[:-1], 1), eocodec.FormatError, "does not end"),
+        (prefix(deflate(b" " * 1000) + b"x", 1), eocodec.FormatError, "does not end"),
+        (prefix(deflate(b" ") * 2, 1), eocodec.FormatError, "does not end"),
+        (prefix(b"", 1), eocodec.FormatError, "does not end"),
+        (prefix(b"no deflate", 1), eocodec.FormatError, "does not inflate"),
+        (prefix(b"{}", 1), eocodec.FormatError, "does not"),
+        (prefix(b"{}", 2), eocodec.FormatError, "flags"),
+        (prefix(deflate(b"{}"), 0x8001), eocodec.FormatError, "flags"),
     ],
 )
-def test_header_bomb_is_refused(bounded, start, error):
-    with pytest.raises(error):
-        eocodec.open(start + b"\0" + build_footer(Footer(len(start), 1, crc32c(b"\0"), 0)))
+def test_header_bomb_is_refused(bounded, start, error, message):
+    with pytest.raises(error, match=message):
+        eocodec.open(with_prefix(start))
+
+
+def test_header_that_deflating_makes_longer_is_read():
+    raw = json.dumps(one_array()).encode()
+    stored = deflate(raw, level=0)
+    assert len(stored) > len(raw)
+    with pytest.raises(eocodec.LimitError, match="1 tiles, but the index has only 1 bytes"):
+        eocodec.open(with_prefix(prefix(stored, 1)))
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "message"),
+    [
+        *[(at, eocodec.FormatError, "text mode" if at == 0 else "magic") for at in range(8)],
+        *[(at, eocodec.UnsupportedError, "version") for at in (8, 9)],
+        (10, eocodec.ChecksumError, "header"),
+        (11, eocodec.FormatError, "flags"),
+        (12, eocodec.ChecksumError, "header"),
+        *[(at, eocodec.LimitError, "declares a header") for at in (14, 15)],
+        *[(at, eocodec.ChecksumError, "header") for at in range(16, 20)],
+        *[(at, eocodec.FormatError, "the footer|the index does not end") for at in range(-20, -8)],
+        *[(at, eocodec.ChecksumError, "index, footer and header") for at in range(-8, -4)],
+        *[(at, eocodec.TruncatedError, "end with a footer") for at in range(-4, 0)],
+    ],
+)
+def test_damaged_field_of_prefix_or_footer_is_named(at, error, message):
+    damaged = bytearray(DATA)
+    damaged[at] ^= 0x81 if at in (14, 15) else 1
+    with pytest.raises(error, match=message):
+        eocodec.open(bytes(damaged))
+
+
+def with_footer(offset, size):
+    """The small file with another place of its index, the checksum right."""
+    front = len(DATA) - 20
+    prefix_crc = DATA[16:20]
+    place = struct.pack("<QI", offset, size)
+    crc = crc32c(DATA[max(offset, 0) : front] + prefix_crc + place)
+    return DATA[:front] + place + struct.pack("<I", crc) + DATA[-4:]
+
+
+def test_place_of_the_index_is_checked():
+    offset, size = struct.unpack("<QI", DATA[-20:-8])
+    header_end = 20 + struct.unpack("<I", DATA[12:16])[0]
+    assert with_footer(offset, size) == DATA
+    assert offset + size + 20 == len(DATA)
+    for place in ((offset, size + 1), (offset - 1, size), (0, 2**32 - 1), (2**64 - 1, size)):
+        with pytest.raises(eocodec.FormatError, match="the index does not end at the footer"):
+            eocodec.open(with_footer(*place))
+    for place in ((0, offset + size), (header_end - 1, offset + size + 1 - header_end)):
+        with pytest.raises(eocodec.FormatError, match="index inside the header"):
+            eocodec.open(with_footer(*place))
+    with pytest.raises(eocodec.FormatError, match="it is empty"):
+        eocodec.open(with_footer(offset + size, 0))
+    # One byte of the records taken for a byte of the index, and the other way round.
+    for shift in (-1, 1):
+        with pytest.raises(eocodec.FormatError):
+            eocodec.open(with_footer(offset + shift, size - shift))
+
+
+def test_header_of_another_file_is_refused():
+    whole = container(one_array(), tiles=[TILE])
+    offset, size = struct.unpack("<QI", whole[-20:-8])
+    records, index = whole[whole.index(TILE) - 3 : offset], whole[offset : offset + size]
+    files = []
+    for name in "vw":
+        section = prefix(json.dumps(one_array(name=name)).encode(), 0)
+        crc = int.from_bytes(section[16:20], "little")
+        files.append((section, build_footer(len(section) + len(records), index, crc)))
+    (first, footer), (second, other) = files
+    assert len(first) == len(second)
+    np.testing.assert_array_equal(read_whole(first + records + index + footer), PIXELS)
+    with pytest.raises(eocodec.ChecksumError, match="index, footer and header"):
+        eocodec.open(first + records + index + other)
 
 
 HUGE = b"\xff" * 8 + b"\x7f"

@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from click.testing import CliRunner
 
+import eocodec
 from eocodec.cli import commands
 from eocodec.codec_models import find_card
+from eocodec.formats.raster import without_georeference_warning
 from eocodec.metrics import compare
 
 DATA = Path(__file__).parents[1] / "data"
@@ -58,6 +61,25 @@ def test_more_layers_have_less_error():
         errors.append(compare(original, read("y.tif")[0], nodata=0).total_rmse)
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 2
+
+
+PLACE = {"crs": "EPSG:32618", "transform": Affine(10, 0, 487320, 0, -10, 4312440)}
+
+
+@pytest.mark.parametrize(("place", "most"), [({}, 90), (PLACE, 108)], ids=["bare", "placed"])
+def test_all_but_the_tile_of_a_small_stack_takes_few_bytes(place, most):
+    pixels, names, _ = read(SAMPLE)
+    size = {"count": 10, "height": 120, "width": 120, "dtype": "uint16"}
+    with without_georeference_warning():
+        with rasterio.open("x.tif", "w", driver="GTiff", **size, **place) as target:
+            target.write(pixels[:, :120, 40:160])
+            target.descriptions = names
+        run("compress", "x.tif", "x.eoc")
+    with eocodec.open("x.eoc") as reader:
+        (tile,) = reader.tiles()
+        assert reader.header.band_names == names
+        assert reader.crs == place.get("crs")
+    assert Path("x.eoc").stat().st_size - tile.size <= most
 
 
 def test_bands_are_found_whatever_their_order_and_others_stay_exact(tmp_path):

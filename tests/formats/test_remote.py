@@ -110,6 +110,16 @@ def test_a_large_header_and_index_take_one_round_more(container, monkeypatch):
         assert [start for start, _ in sorted(sent)[:2]] == [0, 40]
 
 
+@pytest.mark.parametrize("at", range(-20, 0))
+def test_a_damaged_footer_of_a_file_of_unknown_size_is_refused(container, at):
+    assert len(container) > opening._TAIL_BYTES
+    damaged = bytearray(container)
+    damaged[at] ^= 0x80
+    with http_server(bytes(damaged)) as (url, sent), pytest.raises(eocodec.EocodecError):
+        eocodec.open(url)
+    assert len(sent) <= 4
+
+
 def test_ranges_are_fetched_together_and_ahead(container, monkeypatch):
     monkeypatch.setattr(fetch, "_MAX_BATCH_RANGES", 2)
     with http_server(container, delay=0.05) as (url, sent), eocodec.open(url) as reader:
@@ -147,7 +157,7 @@ def test_opening_again_fetches_the_footer_alone(container):
         eocodec.open(url)
         sent.clear()
         reader = eocodec.open(url)
-        assert sent == [(len(container) - 36, len(container))]
+        assert sent == [(len(container) - 20, len(container))]
         np.testing.assert_array_equal(reader.read(WINDOW), RASTER[:, 100:300, 200:500])
         assert not any(stop == len(container) for _, stop in sent[1:])
 
@@ -160,7 +170,7 @@ def test_a_changed_file_is_noticed_when_it_is_opened_again(container, s3):
     requests.clear()
     assert eocodec.open(URL)[0, 3, 4] == FLAT[0, 3, 4]
     ranges = [asked for method, _, asked in requests if method == "GET"]
-    assert ranges[0] == "bytes=-36"
+    assert ranges[0] == "bytes=-20"
     assert sorted(ranges[1:3]) == ["bytes=-131072", "bytes=0-4095"]
     fs.pipe_file(URL, b"no container any more, but not quite short")
     with pytest.raises(eocodec.FormatError, match=r"not an \.eoc file"):

@@ -13,7 +13,6 @@ from eocodec.formats.eoc.index import TileEntry, build_index
 from eocodec.formats.eoc.layout import (
     FOOTER_SIZE,
     PREFIX_SIZE,
-    Footer,
     build_footer,
     build_header_section,
     header_bytes,
@@ -82,7 +81,7 @@ class Container:
 
 def finish(index: bytes, offset: int, header_crc: int) -> bytes:
     """Return index and footer."""
-    return index + build_footer(Footer(offset, len(index), crc32c(index), header_crc))
+    return index + build_footer(offset, index, header_crc)
 
 
 def _entry(offset: int, payload: bytes) -> TileEntry:
@@ -129,8 +128,9 @@ def repair(data: bytes) -> bytes:
         return data
     stored = struct.unpack_from("<I", data, 12)[0]
     end = min(PREFIX_SIZE + stored, len(data) - FOOTER_SIZE)
-    crc = crc32c(data[:20] + data[PREFIX_SIZE:end])
-    front = data[:20] + struct.pack("<I", crc)
+    start = data[: PREFIX_SIZE - 4]
+    crc = crc32c(start + data[PREFIX_SIZE:end])
+    front = start + struct.pack("<I", crc)
     tail = len(data) - FOOTER_SIZE
     offset = min(max(struct.unpack_from("<Q", data, tail)[0], end), tail)
     return front + data[PREFIX_SIZE:offset] + finish(data[offset:tail], offset, crc)
