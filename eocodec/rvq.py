@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 
 LAMBDA = 0.1
 """Weight of a bit against squared steps in the choice of symbols."""
-NOISE = 0.35
+NOISE = 0.2
 """Error of a coefficient in steps, as far as the choice of spectral bases is concerned."""
 TOKEN_WEIGHT = 0.5
 """Squared distance of token vectors that a bit is worth."""
@@ -298,7 +298,7 @@ def decode_tokens(bodies: Sequence[bytes | memoryview], shape: tuple[int, int, i
         coder = SymbolDecoder(body)
         if stage == 0:
             unit = config.unit * side.step_scale
-            transform = TileTransform.decode(coder, config, planes, unit)
+            transform = TileTransform.decode(coder, config, shape, unit)
         indices.append(model.tokens.decode(coder, stage, rows, indices[-1] if stage else None))
     return Tokens(model, transform, np.stack(indices).reshape(-1, *grid))
 

@@ -7,6 +7,7 @@ spectral transform then runs over the levels of a block as it does over bands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.levels import LevelScales, fold_levels, unfold_levels
 from eocodec.network_config import NetworkConfig
 from eocodec.spectral import SpectralTransform
+from eocodec.spectral_fit import fit_spectral
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -65,7 +67,7 @@ class TileTransform:
         """Fit to the finite pixels (C, H, W) of a tile.
 
         Also returns the coefficients (samples, …, h, w) in network units; ``noise`` is that of
-        :meth:`SpectralTransform.fit`, in network units.
+        :func:`fit_spectral`, in network units.
         """
         blocks, depth = block_levels(config, len(pixels))
         levels = None
@@ -74,7 +76,7 @@ class TileTransform:
         whole = (blocks * depth, TOKEN_BLOCK, TOKEN_BLOCK)
         missing = [(0, -n % size) for n, size in zip(pixels.shape, whole, strict=True)]
         folded = fold_levels(np.pad(pixels, missing, mode="edge"), depth)
-        spectral, coefficients = SpectralTransform.fit(
+        spectral, coefficients = fit_spectral(
             folded, unit / MEAN_PARTS, noise * unit, blocks
         )
         absent = ((0, 0), (0, config.bands - depth), (0, 0), (0, 0))
@@ -111,9 +113,12 @@ class TileTransform:
 
     @classmethod
     def decode(
-        cls, coder: SymbolDecoder, config: NetworkConfig, planes: int, unit: float
+        cls, coder: SymbolDecoder, config: NetworkConfig, shape: tuple[int, int, int], unit: float
     ) -> TileTransform:
-        """Read what :meth:`encode` wrote; raises FormatError for invalid bytes."""
-        levels = LevelScales.decode(coder, planes) if config.ndim == 3 else None
-        _, depth = block_levels(config, planes)
-        return cls(levels, SpectralTransform.decode(coder, depth, unit / MEAN_PARTS), unit)
+        """Read what :meth:`encode` wrote for a tile (C, H, W); raises FormatError for invalid bytes."""
+        levels = LevelScales.decode(coder, shape[0]) if config.ndim == 3 else None
+        _, depth = block_levels(config, shape[0])
+        *blocks, rows, columns = token_grid(config, shape)
+        regions = (prod(blocks) * rows, columns)
+        spectral = SpectralTransform.decode(coder, depth, unit / MEAN_PARTS, regions)
+        return cls(levels, spectral, unit)

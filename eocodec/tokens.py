@@ -15,55 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
-from eocodec.errors import FormatError
+from eocodec.marks import read_marks, write_marks
 
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 
 CLUSTERS = 16
-SHARES = 8
-"""Tables of the plane of tokens left out; number 0 means that there are none."""
 REPEATS = 0.06
 """With a smaller share of repeated tokens the plane does not pay, and they are coded like others."""
-_SHARE_COUNTS = tuple(np.array([64 - out, out], np.int32) for out in (0, 1, 4, 12, 26, 42, 56, 63))
-
-
-def _write_left_out(coder: SymbolEncoder, out: BoolArray) -> None:
-    """Code the plane (h, w), each with the table of what lies to the left."""
-    before = np.pad(out, ((0, 0), (1, 0)))[:, :-1]
-    shares = []
-    for context in range(2):
-        marked = out[before == context]
-        used = np.bincount(marked, minlength=2)
-        lengths = [used @ -np.log2(counts / 64) for counts in _SHARE_COUNTS[1:]]
-        shares.append(1 + int(np.argmin(lengths)) if out.any() else 0)
-    coder.encode_uniform(np.array(shares[:1]), SHARES)
-    if not out.any():
-        return
-    coder.encode_uniform(np.array(shares[1:]), SHARES)
-    for column, marks in enumerate(out.T):
-        for context, share in enumerate(shares):
-            coder.encode(marks[before[:, column] == context], _SHARE_COUNTS[share])
-
-
-def _read_left_out(coder: SymbolDecoder, shape: tuple[int, int]) -> BoolArray:
-    """Inverse of :func:`_write_left_out`."""
-    out = np.zeros(shape, bool)
-    shares = coder.decode_uniform(np.array([SHARES])).tolist()
-    if not shares[0]:
-        return out
-    shares += coder.decode_uniform(np.array([SHARES])).tolist()
-    if not shares[1]:
-        raise FormatError("a table of tokens left out is invalid")
-    before = np.zeros(shape[0], bool)
-    for column in range(shape[1]):
-        marks = np.zeros(shape[0], bool)
-        for context, share in enumerate(shares):
-            here = before == context
-            marks[here] = coder.decode(int(here.sum()), _SHARE_COUNTS[share]) > 0
-        out[:, column] = before = marks
-    return out
 
 
 @dataclass(frozen=True)
@@ -155,7 +115,7 @@ class TokenTables:
         out = self._left_out(stage, indices)
         if stage == 0 and out.mean() < REPEATS:
             out[:] = False
-        _write_left_out(coder, out)
+        write_marks(coder, out)
         if previous is None:
             coder.encode(indices[:, 0], self._first_counts)
             for column in range(1, indices.shape[1]):
@@ -178,7 +138,7 @@ class TokenTables:
         previous: IntArray | None,
     ) -> IntArray:
         """Inverse of :meth:`encode`; raises FormatError for invalid bytes."""
-        left_out = _read_left_out(coder, shape)
+        left_out = read_marks(coder, shape)
         out = np.full(shape, self.codes, np.int32)
         if previous is None:
             out[:, 0] = coder.decode(shape[0], self._first_counts)

@@ -21,7 +21,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from eocodec.block_transform import BLOCK, block_transform
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
-from eocodec.spectral import apply_bases, group_covariances, principal_bases
+from eocodec.spectral import apply_bases
+from eocodec.spectral_fit import group_covariances, principal_bases
 from eocodec.training.batches import stream_batches
 from eocodec.training.windows import Moments, SceneStatistics
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.block_transform import BLOCK, FLAT, block_transform
-from eocodec.spectral import group_covariances
+from eocodec.spectral_fit import group_covariances
 
 DoubleArray = npt.NDArray[np.float64]
 

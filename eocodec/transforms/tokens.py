@@ -19,7 +19,7 @@ from eocodec.mask import decode_mask
 from eocodec.payload import RVQ, TileHead, layer_bodies, parse_head
 from eocodec.refinement import RATIO, UNITS_PER_STAGE
 from eocodec.rvq import Tokens, decode_tokens
-from eocodec.spectral import GROUP_OF, GROUPS, apply_bases
+from eocodec.spectral import GROUP_OF, GROUPS
 from eocodec.tile_transform import TOKEN_BLOCK
 from eocodec.transforms.interface import FloatArray, TokenTransform
 
@@ -82,7 +82,7 @@ def _planes(tokens: Tokens) -> FloatArray:
     latents = model.mean(tokens.indices)
     components = model.linear(latents) * (config.unit * 2.0**-COEFFICIENT_BITS)
     components = components.reshape(-1, config.bands, *latents.shape[1:])[:, :bands]
-    predicted = apply_bases(bases, components)
+    predicted = spectral.apply(bases, components)
     centre = spectral.mean * spectral.mean_unit * (config.unit / tokens.transform.unit)
     blocks = predicted[0] / FLAT + centre[:, None, None]
     level = _pooled(blocks)
@@ -91,7 +91,7 @@ def _planes(tokens: Tokens) -> FloatArray:
     weight = np.square(model.linear.weight * 2.0**-WEIGHT_BITS)
     unknown = weight @ spread.reshape(len(spread), -1) * config.unit**2
     unknown = unknown.reshape(-1, config.bands, *spread.shape[1:])[:, :bands]
-    energy = _pooled(np.square(predicted)) + apply_bases(np.square(bases), unknown)
+    energy = _pooled(np.square(predicted)) + spectral.apply(np.square(bases), unknown)
     inner = (_pooled(np.square(blocks)) - np.square(level)).clip(0)
     groups = [energy[group == GROUP_OF].mean(axis=0) for group in range(1, GROUPS)]
     return np.concatenate([level, inner, *groups]).astype(np.float32)

@@ -17,7 +17,7 @@ from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.model import build_model, load_weights
 from eocodec.network_config import NetworkConfig
 from eocodec.networks import ResidualVectorQuantizer
-from eocodec.spectral import group_covariances
+from eocodec.spectral_fit import group_covariances
 from eocodec.training.config import (
     BatchConfig,
     OptimiserConfig,

@@ -1,0 +1,54 @@
+"""A plane of marks, range-coded: each mark in the context of the one to its left."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.errors import FormatError
+
+BoolArray = npt.NDArray[np.bool_]
+
+SHARES = 8
+"""Tables of a plane; number 0 means that nothing is marked."""
+_SHARE_COUNTS = tuple(
+    np.array([64 - marked, marked], np.int32) for marked in (0, 1, 4, 12, 26, 42, 56, 63)
+)
+
+
+def write_marks(coder: SymbolEncoder, plane: BoolArray) -> None:
+    """Code a plane (h, w)."""
+    before = np.pad(plane, ((0, 0), (1, 0)))[:, :-1]
+    shares = []
+    for context in range(2):
+        marked = plane[before == context]
+        used = np.bincount(marked, minlength=2)
+        lengths = [used @ -np.log2(counts / 64) for counts in _SHARE_COUNTS[1:]]
+        shares.append(1 + int(np.argmin(lengths)) if plane.any() else 0)
+    coder.encode_uniform(np.array(shares[:1]), SHARES)
+    if not plane.any():
+        return
+    coder.encode_uniform(np.array(shares[1:]), SHARES)
+    for column, marks in enumerate(plane.T):
+        for context, share in enumerate(shares):
+            coder.encode(marks[before[:, column] == context], _SHARE_COUNTS[share])
+
+
+def read_marks(coder: SymbolDecoder, shape: tuple[int, int]) -> BoolArray:
+    """Inverse of :func:`write_marks`; raises FormatError for invalid bytes."""
+    plane = np.zeros(shape, bool)
+    shares = coder.decode_uniform(np.array([SHARES])).tolist()
+    if not shares[0]:
+        return plane
+    shares += coder.decode_uniform(np.array([SHARES])).tolist()
+    if not shares[1]:
+        raise FormatError("the table of a plane of marks is invalid")
+    before = np.zeros(shape[0], bool)
+    for column in range(shape[1]):
+        marks = np.zeros(shape[0], bool)
+        for context, share in enumerate(shares):
+            here = before == context
+            marks[here] = coder.decode(int(here.sum()), _SHARE_COUNTS[share]) > 0
+        plane[:, column] = before = marks
+    return plane

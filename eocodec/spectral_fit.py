@@ -1,0 +1,248 @@
+"""Fitting the spectral transform to a tile: what the encoder does, and no decoder.
+
+The bits of a coefficient follow the logarithm of its local variance, so the best rotation of a group is the one that
+makes the covariances of all regions as diagonal as one basis can (joint approximate diagonalisation; Pham 2001),
+which principal components of the whole tile, the start, are not where a tile holds water and forest. Regions are sorted
+into classes by turns with fitting the bases of each, as in k-means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eocodec.block_transform import BLOCK, block_transform
+from eocodec.rotations import (
+    angle_bits,
+    angle_count,
+    angles_between,
+    rotate_columns,
+    rotation_planes,
+)
+from eocodec.spectral import GROUP_OF, GROUPS, REGION, SpectralTransform
+
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+_SAMPLED = 256
+"""Regions that bases are fitted to at most."""
+_MOST_CLASSES = 3
+_FEWEST = 16
+"""Regions of a class at least."""
+_STEPS = 4
+"""Steps of a joint diagonalisation."""
+_ROUNDS = 3
+"""Turns of sorting the regions and fitting."""
+_LARGEST_ANGLE = 0.3
+_REAL_SHARE = 0.6
+"""Bits that classes save truly, relative to what the covariances that they are chosen by say."""
+_MAP_BITS = 0.7
+"""About what the class of a region costs."""
+_MEMBERS = np.bincount(GROUP_OF)
+"""Frequencies of each group."""
+
+
+def group_covariances(coefficients: FloatArray) -> DoubleArray:
+    """Second moments over the coefficients (64, C, h, w) of each group, (GROUPS, C, C)."""
+    count = coefficients.shape[1]
+    flat = coefficients.reshape(BLOCK * BLOCK, count, -1)
+    products = (flat @ flat.transpose(0, 2, 1)).astype(np.float64) / flat.shape[2]
+    return np.stack([products[group == GROUP_OF].mean(axis=0) for group in range(GROUPS)])
+
+
+def principal_bases(covariances: DoubleArray) -> DoubleArray:
+    """Principal components (…, GROUPS, C, C) as columns, by falling variance.
+
+    The sign of a component is the one that agrees with the group before.
+    """
+    bases = np.linalg.eigh(covariances)[1][..., ::-1].copy()
+    for group in range(GROUPS):
+        here = bases[..., group, :, :]
+        before = bases[..., group - 1, :, :] if group else np.eye(here.shape[-1])
+        alike = (here * before).sum(axis=-2, keepdims=True)
+        here *= np.where(alike < 0, -1, 1)
+    return bases
+
+
+def local_covariances(coefficients: FloatArray) -> FloatArray:
+    """Second moments over the coefficients (64, C, h, w) of each region, (GROUPS - 1, R, C, C): of all groups but the first."""
+    _, count, rows, columns = coefficients.shape
+    split = coefficients.reshape(-1, count, rows // REGION, REGION, columns // REGION, REGION)
+    regions = split.transpose(2, 4, 1, 0, 3, 5).reshape(-1, count, BLOCK * BLOCK, REGION**2)
+    out = np.empty((GROUPS - 1, len(regions), count, count), np.float32)
+    for group, moments in enumerate(out, 1):
+        members = regions[:, :, group == GROUP_OF].reshape(len(regions), count, -1)
+        np.matmul(members, members.transpose(0, 2, 1), out=moments)
+        moments /= members.shape[2]
+    return out
+
+
+def _turned(covariances: FloatArray, bases: FloatArray) -> FloatArray:
+    """Matrix products (G, R, C, C) of covariances and bases (G, C, C)."""
+    groups, _, count, _ = covariances.shape
+    product: FloatArray = covariances.reshape(groups, -1, count) @ bases
+    return product.reshape(covariances.shape)
+
+
+def jointly_diagonal(bases: DoubleArray, covariances: FloatArray, noise: float) -> DoubleArray:
+    """Turn bases (G, C, C) so that they make covariances (G, R, C, C) most diagonal.
+
+    Steps towards the least sum over the regions of ``log(variance + noise**2)`` of the components, all planes at once.
+    """
+    floor = np.float32(noise**2 + 1e-6)
+    identity = np.eye(bases.shape[-1])
+    for _ in range(_STEPS):
+        narrow = bases.astype(np.float32)
+        half = np.ascontiguousarray(_turned(covariances, narrow).swapaxes(2, 3))
+        turned = _turned(half, narrow)
+        spread = turned.diagonal(axis1=2, axis2=3).clip(0) + floor
+        inverse = 1 / spread
+        slope = (turned * inverse[..., :, None]).sum(axis=1)
+        ratio = inverse.swapaxes(1, 2) @ spread
+        bend = ratio + ratio.swapaxes(1, 2) - 2 * covariances.shape[1]
+        angle = (slope - slope.swapaxes(1, 2)) / np.maximum(bend, 1e-3)
+        angle = angle.clip(-_LARGEST_ANGLE, _LARGEST_ANGLE) / 2
+        # Cayley's map of a skew-symmetric matrix is a rotation.
+        bases = bases @ np.linalg.solve(identity - angle, identity + angle)
+    return bases
+
+
+def _bits(bases: DoubleArray, covariances: FloatArray, noise: float) -> DoubleArray:
+    """About the bits (R,) that the coefficients of regions take under bases (GROUPS - 1, C, C)."""
+    narrow = bases.astype(np.float32)
+    product = _turned(covariances, narrow)
+    product *= narrow[:, None]
+    spread = product.sum(axis=2).clip(0) + np.float32(noise**2 + 1e-6)
+    bits: DoubleArray = _MEMBERS[1:] * (REGION**2 / 2) @ np.log2(spread).sum(axis=2)
+    return bits
+
+
+def _sorted_regions(
+    start: DoubleArray, covariances: FloatArray, noise: float, number: int
+) -> npt.NDArray[np.intp]:
+    """Classes (R,) of regions: begun with their energy, then by turns with bases fitted to each class."""
+    energy = np.einsum("grii->r", covariances)
+    label = np.searchsorted(np.quantile(energy, np.arange(1, number) / number), energy)
+    bases = [start] * number
+    for _ in range(_ROUNDS):
+        for k in range(number):
+            if np.count_nonzero(label == k) >= _FEWEST:
+                bases[k] = jointly_diagonal(bases[k], covariances[:, label == k], noise)
+        label = np.argmin([_bits(b, covariances, noise) for b in bases], axis=0)
+    return label
+
+
+def _worthwhile(
+    before: DoubleArray, basis: DoubleArray, covariance: DoubleArray, samples: float, noise: float
+) -> tuple[IntArray, DoubleArray]:
+    """Angles from a basis to another, as far as they save more bits than they cost, and the basis that these give."""
+    bands = len(before)
+    start = np.log2(_spread(before, covariance) + noise**2).sum()
+    most = start - np.log2(_spread(basis, covariance) + noise**2).sum()
+    if 0.5 * samples * most < angle_count(bands, 1):
+        return np.zeros(angle_count(bands, bands), np.int32), before
+    angles = angles_between(before, basis)
+    turned, best, found, kept = before.copy(), 0.0, 0, before
+    for components in range(1, bands):
+        low, high = angle_count(bands, components - 1), angle_count(bands, components)
+        for (column, row), angle in zip(
+            rotation_planes(bands)[low:high], angles[low:high].tolist(), strict=True
+        ):
+            rotate_columns(turned, column, row, angle)
+        now = np.log2(_spread(turned, covariance) + noise**2).sum()
+        saved = 0.5 * samples * float(start - now) - angle_bits(angles[:high])
+        if saved > best:
+            best, found, kept = saved, high, turned.copy()
+    angles[found:] = 0
+    return angles, kept
+
+
+def _spread(basis: DoubleArray, covariance: DoubleArray) -> DoubleArray:
+    """Variances (C,) of the components."""
+    spread: DoubleArray = ((covariance @ basis) * basis).sum(axis=0).clip(1e-6)
+    return spread
+
+
+def _chain(
+    before: DoubleArray,
+    targets: DoubleArray,
+    covariances: DoubleArray,
+    samples: DoubleArray,
+    noise: float,
+) -> tuple[IntArray, DoubleArray]:
+    """Angles and bases of groups one after the other, each kept from the group before where its own does not pay."""
+    angles, bases = [], []
+    for target, covariance, number in zip(targets, covariances, samples.tolist(), strict=True):
+        row, before = _worthwhile(before, target, covariance, number, noise)
+        angles.append(row)
+        bases.append(before)
+    return np.stack(angles), np.stack(bases)
+
+
+def fit_spectral(
+    pixels: FloatArray, mean_unit: float = 1.0, noise: float = 0.0, stacked: int = 1
+) -> tuple[SpectralTransform, FloatArray]:
+    """Fit the transform to the pixels (C, H, W) of a tile; H and W are multiples of 16.
+
+    A group keeps of the basis before what its own would not pay for, with coefficients coded to an error
+    of about ``noise``. ``stacked`` is that of :func:`block_transform`. Also returns the coefficients of the
+    components (64, C, H/8, W/8).
+    """
+    mean = np.rint(pixels.mean(axis=(1, 2), dtype=np.float64) / mean_unit).astype(np.int64)
+    centre = (mean * mean_unit).astype(np.float32)
+    coefficients = block_transform(pixels - centre[:, None, None], stacked)
+    rows, columns = (size // REGION for size in coefficients.shape[2:])
+    angles, bases, label = _fitted(coefficients, noise)
+    classes = label.reshape(rows, columns).astype(np.uint8)
+    transform = SpectralTransform(angles, mean, mean_unit, classes)
+    matrices = bases.swapaxes(-2, -1).astype(np.float32)
+    return transform, transform.apply(matrices, coefficients)
+
+
+def _fitted(
+    coefficients: FloatArray, noise: float
+) -> tuple[IntArray, DoubleArray, npt.NDArray[np.intp]]:
+    """Angles (K, GROUPS, A) and bases (K, GROUPS, C, C) of the classes, and the class (R,) of each region."""
+    whole = group_covariances(coefficients)
+    principal = principal_bases(whole)
+    samples = coefficients[0, 0].size * _MEMBERS
+    row, first = _worthwhile(
+        np.eye(len(principal[0])), principal[0], whole[0], int(samples[0]), noise
+    )
+    local = local_covariances(coefficients)
+    sample = np.ascontiguousarray(local[:, :: -(-local.shape[1] // _SAMPLED)])
+    joint = jointly_diagonal(principal[1:], sample, noise)
+    angles, bases = _chain(first, joint, whole[1:], samples[1:], noise)
+    chosen = [(angles, bases)]
+    cost = _cost(chosen, sample, local.shape[1], noise)
+    for number in range(2, _MOST_CLASSES + 1):
+        label = _sorted_regions(joint, sample, noise, number)
+        sizes = np.bincount(label, minlength=number)
+        if sizes.min() < _FEWEST:
+            break
+        tried = []
+        for k, size in enumerate(sizes.tolist()):
+            members = sample[:, label == k]
+            target = jointly_diagonal(joint, members, noise)
+            share = samples[1:] * (size / sample.shape[1])
+            tried.append(_chain(first, target, members.mean(axis=1), share, noise))
+        now = _cost(tried, sample, local.shape[1], noise)
+        if now >= cost:
+            break
+        chosen, cost = tried, now
+    label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
+    angles = np.zeros((len(chosen), GROUPS, row.size), np.int32)
+    angles[0, 0] = row
+    angles[:, 1:] = [angles for angles, _ in chosen]
+    bases = np.stack([np.concatenate([first[None], bases]) for _, bases in chosen])
+    return angles, bases, label
+
+
+def _cost(
+    classes: list[tuple[IntArray, DoubleArray]], sample: FloatArray, regions: int, noise: float
+) -> float:
+    """About the bits of a tile of so many regions, a sample of which is given, with the angles and bases of classes."""
+    bits = np.min([_bits(bases, sample, noise) for _, bases in classes], axis=0).mean()
+    angles = sum(angle_bits(angles[angles != 0]) for angles, _ in classes)
+    return float(regions * (_REAL_SHARE * bits + _MAP_BITS * np.log2(len(classes))) + angles)
