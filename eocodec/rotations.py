@@ -6,6 +6,8 @@ leading components can be stored alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,12 +26,12 @@ _LENGTH_COUNTS = (
 """Counts of the number of binary digits (0 to 8) of |k|: for the first basis coded, for the others."""
 
 
-def rotation_planes(count: int) -> list[tuple[int, int]]:
+def _planes(count: int) -> list[tuple[int, int]]:
     """The planes of rotation of so many components, in order."""
     return [(c, r) for c in range(count) for r in range(count - 1, c, -1)]
 
 
-def rotate_columns(matrix: DoubleArray, first: int, second: int, angle: int) -> None:
+def _rotate_columns(matrix: DoubleArray, first: int, second: int, angle: int) -> None:
     """Rotate two columns in place by a stored angle.
 
     Products and sums only, in this order: the same on every machine.
@@ -42,16 +44,21 @@ def rotate_columns(matrix: DoubleArray, first: int, second: int, angle: int) -> 
     matrix[:, second] = cosine * two - sine * one
 
 
-def angles_between(before: DoubleArray, basis: DoubleArray) -> IntArray:
-    """Stored angles of the rotations that turn ``before`` into ``basis``, up to the signs of its columns."""
-    left = (before.T @ basis).T.copy()
-    angles = []
-    for column, row in rotation_planes(len(left)):
-        angle = np.arctan2(left[column, row], left[column, column])
-        angle -= np.pi * np.rint(angle / np.pi)
-        angles.append(int(np.rint(np.tan(angle / 2) * ANGLE_UNIT)))
-        rotate_columns(left, column, row, angles[-1])
-    return np.array(angles, np.int32)
+def rotations_towards(before: DoubleArray, basis: DoubleArray) -> Iterator[tuple[list[int], DoubleArray]]:
+    """Stored angles that turn ``before`` into ``basis``, up to the signs of its columns, component by component.
+
+    With those of each component comes what ``before`` is after them, valid until the next.
+    """
+    count = len(before)
+    both = np.vstack([basis.T @ before, before])
+    for column in range(count - 1):
+        angles = []
+        for row in range(count - 1, column, -1):
+            angle = np.arctan2(both[column, row], both[column, column])
+            angle -= np.pi * np.rint(angle / np.pi)
+            angles.append(int(np.rint(np.tan(angle / 2) * ANGLE_UNIT)))
+            _rotate_columns(both, column, row, angles[-1])
+        yield angles, both[count:]
 
 
 def angle_count(bands: int, components: int) -> int:
@@ -62,13 +69,13 @@ def angle_count(bands: int, components: int) -> int:
 def rotated(before: DoubleArray, angles: IntArray) -> DoubleArray:
     """Apply stored angles to a basis."""
     out = before.copy()
-    for (column, row), angle in zip(rotation_planes(len(out)), angles.tolist(), strict=True):
+    for (column, row), angle in zip(_planes(len(out)), angles.tolist(), strict=True):
         if angle:
-            rotate_columns(out, column, row, angle)
+            _rotate_columns(out, column, row, angle)
     return out
 
 
-def angle_bits(angles: IntArray) -> float:
+def angle_bits(angles: npt.ArrayLike) -> float:
     """About what angles cost."""
     return float((2 * np.log2(1 + np.abs(angles)) + 1).sum())
 

@@ -8,17 +8,13 @@ into classes by turns with fitting the bases of each, as in k-means.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from eocodec.block_transform import BLOCK, block_transform
-from eocodec.rotations import (
-    angle_bits,
-    angle_count,
-    angles_between,
-    rotate_columns,
-    rotation_planes,
-)
+from eocodec.rotations import angle_bits, angle_count, rotations_towards
 from eocodec.spectral import GROUP_OF, GROUPS, REGION, SpectralTransform
 
 FloatArray = npt.NDArray[np.float32]
@@ -65,11 +61,15 @@ def principal_bases(covariances: DoubleArray) -> DoubleArray:
     return bases
 
 
-def local_covariances(coefficients: FloatArray) -> FloatArray:
-    """Second moments over the coefficients (64, C, h, w) of each region, (GROUPS - 1, R, C, C): of all groups but the first."""
+def local_covariances(coefficients: FloatArray, every: int = 1) -> FloatArray:
+    """Second moments over the coefficients (64, C, h, w) of each region, (GROUPS - 1, R, C, C): of all groups but the first.
+
+    Of every n-th row of regions every n-th.
+    """
     _, count, rows, columns = coefficients.shape
     split = coefficients.reshape(-1, count, rows // REGION, REGION, columns // REGION, REGION)
-    regions = split.transpose(2, 4, 1, 0, 3, 5).reshape(-1, count, BLOCK * BLOCK, REGION**2)
+    some = split[:, :, ::every, :, ::every].transpose(2, 4, 1, 0, 3, 5)
+    regions = some.reshape(-1, count, BLOCK * BLOCK, REGION**2)
     out = np.empty((GROUPS - 1, len(regions), count, count), np.float32)
     for group, moments in enumerate(out, 1):
         members = regions[:, :, group == GROUP_OF].reshape(len(regions), count, -1)
@@ -139,23 +139,21 @@ def _worthwhile(
     """Angles from a basis to another, as far as they save more bits than they cost, and the basis that these give."""
     bands = len(before)
     start = np.log2(_spread(before, covariance) + noise**2).sum()
-    most = start - np.log2(_spread(basis, covariance) + noise**2).sum()
-    if 0.5 * samples * most < angle_count(bands, 1):
+    least = np.log2(_spread(basis, covariance) + noise**2).sum()
+    if 0.5 * samples * (start - least) < bands - 1:
         return np.zeros(angle_count(bands, bands), np.int32), before
-    angles = angles_between(before, basis)
-    turned, best, found, kept = before.copy(), 0.0, 0, before
-    for components in range(1, bands):
-        low, high = angle_count(bands, components - 1), angle_count(bands, components)
-        for (column, row), angle in zip(
-            rotation_planes(bands)[low:high], angles[low:high].tolist(), strict=True
-        ):
-            rotate_columns(turned, column, row, angle)
+    angles, best, found, kept = [], 0.0, 0, before
+    for row, turned in rotations_towards(before, basis):
+        angles += row
         now = np.log2(_spread(turned, covariance) + noise**2).sum()
-        saved = 0.5 * samples * float(start - now) - angle_bits(angles[:high])
+        saved = 0.5 * samples * float(start - now) - angle_bits(angles)
         if saved > best:
-            best, found, kept = saved, high, turned.copy()
-    angles[found:] = 0
-    return angles, kept
+            best, found, kept = saved, len(angles), turned.copy()
+        if 0.5 * samples * (now - least) < len(row):
+            break
+    kept_angles = np.zeros(angle_count(bands, bands), np.int32)
+    kept_angles[:found] = angles[:found]
+    return kept_angles, kept
 
 
 def _spread(basis: DoubleArray, covariance: DoubleArray) -> DoubleArray:
@@ -210,12 +208,12 @@ def _fitted(
     row, first = _worthwhile(
         np.eye(len(principal[0])), principal[0], whole[0], int(samples[0]), noise
     )
-    local = local_covariances(coefficients)
-    sample = np.ascontiguousarray(local[:, :: -(-local.shape[1] // _SAMPLED)])
+    regions = coefficients[0, 0].size // REGION**2
+    sample = local_covariances(coefficients, math.ceil(math.sqrt(regions / _SAMPLED)))
     joint = jointly_diagonal(principal[1:], sample, noise)
     angles, bases = _chain(first, joint, whole[1:], samples[1:], noise)
     chosen = [(angles, bases)]
-    cost = _cost(chosen, sample, local.shape[1], noise)
+    cost = _cost(chosen, sample, regions, noise)
     for number in range(2, _MOST_CLASSES + 1):
         label = _sorted_regions(joint, sample, noise, number)
         sizes = np.bincount(label, minlength=number)
@@ -227,11 +225,14 @@ def _fitted(
             target = jointly_diagonal(joint, members, noise)
             share = samples[1:] * (size / sample.shape[1])
             tried.append(_chain(first, target, members.mean(axis=1), share, noise))
-        now = _cost(tried, sample, local.shape[1], noise)
+        now = _cost(tried, sample, regions, noise)
         if now >= cost:
             break
         chosen, cost = tried, now
-    label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
+    label = np.zeros(regions, np.intp)
+    if len(chosen) > 1:
+        local = local_covariances(coefficients)
+        label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
     angles = np.zeros((len(chosen), GROUPS, row.size), np.int32)
     angles[0, 0] = row
     angles[:, 1:] = [angles for angles, _ in chosen]
