@@ -1,7 +1,7 @@
 """Orthonormal bases as the angles of plane rotations (Givens), and how the angles are coded.
 
-An angle is ``2 atan(k / ANGLE_UNIT)``, stored as k. The angles of a basis fix its components one by one, so those of the
-leading components can be stored alone.
+An angle is ``2 atan(k / ANGLE_UNIT)``, stored as k. The angles of a basis fix its components one by one, so those of
+the leading components can be stored alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def _rotate_columns(matrix: DoubleArray, first: int, second: int, angle: int) ->
     matrix[:, second] = cosine * two - sine * one
 
 
-def rotations_towards(before: DoubleArray, basis: DoubleArray) -> Iterator[tuple[list[int], DoubleArray]]:
+def rotations_towards(
+    before: DoubleArray, basis: DoubleArray
+) -> Iterator[tuple[list[int], DoubleArray]]:
     """Stored angles that turn ``before`` into ``basis``, up to the signs of its columns, component by component.
 
     With those of each component comes what ``before`` is after them, valid until the next.

@@ -6,8 +6,8 @@ The bands of a multispectral stack are strongly correlated, and differently so i
 rotated to components of the group's own (:mod:`eocodec.spectral_fit`), which carry most of the energy in a
 few planes and make what follows independent of the sensor. The rotations keep the size of an error.
 
-What lies in a tile, water and forest say, is correlated differently too: a tile may sort its regions of 2 x 2 blocks into
-classes with bases of their own. Group 0, whose coefficients are predicted from region to region, has one basis.
+What lies in a tile, water and forest say, is correlated differently too: a tile may sort its regions of 2 x 2 blocks
+into classes with bases of their own. Group 0, whose coefficients are predicted from region to region, has one basis.
 
 The bases travel with the tile, so that it decodes on its own: as the rotations (:mod:`eocodec.rotations`) that
 turn the previous group's basis into a group's, the first from the bands.

@@ -9,6 +9,7 @@ into classes by turns with fitting the bases of each, as in k-means.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ def principal_bases(covariances: DoubleArray) -> DoubleArray:
 
 
 def local_covariances(coefficients: FloatArray, every: int = 1) -> FloatArray:
-    """Second moments over the coefficients (64, C, h, w) of each region, (GROUPS - 1, R, C, C): of all groups but the first.
+    """Second moments (GROUPS - 1, R, C, C) over the coefficients (64, C, h, w) of each region, group 0 left out.
 
     Of every n-th row of regions every n-th.
     """
@@ -129,7 +130,15 @@ def _sorted_regions(
         for k in range(number):
             if np.count_nonzero(label == k) >= _FEWEST:
                 bases[k] = jointly_diagonal(bases[k], covariances[:, label == k], noise)
-        label = np.argmin([_bits(b, covariances, noise) for b in bases], axis=0)
+        label = _cheapest(bases, covariances, noise)
+    return label
+
+
+def _cheapest(
+    bases: Sequence[DoubleArray], covariances: FloatArray, noise: float
+) -> npt.NDArray[np.intp]:
+    """Number of the bases (G, C, C) that suit each region best, (R,)."""
+    label: npt.NDArray[np.intp] = np.argmin([_bits(b, covariances, noise) for b in bases], axis=0)
     return label
 
 
@@ -232,7 +241,7 @@ def _fitted(
     label = np.zeros(regions, np.intp)
     if len(chosen) > 1:
         local = local_covariances(coefficients)
-        label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
+        label = _cheapest([bases for _, bases in chosen], local, noise)
     angles = np.zeros((len(chosen), GROUPS, row.size), np.int32)
     angles[0, 0] = row
     angles[:, 1:] = [angles for angles, _ in chosen]

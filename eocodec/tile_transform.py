@@ -76,9 +76,7 @@ class TileTransform:
         whole = (blocks * depth, TOKEN_BLOCK, TOKEN_BLOCK)
         missing = [(0, -n % size) for n, size in zip(pixels.shape, whole, strict=True)]
         folded = fold_levels(np.pad(pixels, missing, mode="edge"), depth)
-        spectral, coefficients = fit_spectral(
-            folded, unit / MEAN_PARTS, noise * unit, blocks
-        )
+        spectral, coefficients = fit_spectral(folded, unit / MEAN_PARTS, noise * unit, blocks)
         absent = ((0, 0), (0, config.bands - depth), (0, 0), (0, 0))
         padded = np.pad(coefficients, absent) / np.float32(unit)
         rows, columns = padded.shape[2:]

@@ -47,12 +47,18 @@ def tracer() -> np.ndarray:
 
 @pytest.fixture(
     scope="module",
-    params=[("s2-rvq", 0.0, 3), ("s2-rvq", 1000.0, 3), ("s2-rvq", 0.5, 1), ("cams-rvq", 0.3, 3)],
-    ids=["all tokens", "tokens left out", "one stage", "levels"],
+    params=[
+        ("s2-rvq", 0.0, 3, False),
+        ("s2-rvq", 1000.0, 3, False),
+        ("s2-rvq", 0.5, 1, False),
+        ("s2-rvq", 0.0, 3, True),
+        ("cams-rvq", 0.3, 3, True),
+    ],
+    ids=["all tokens", "tokens left out", "one stage", "classes", "levels in classes"],
 )
 def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
     """Weights and payload."""
-    model, weight, stages = request.param
+    model, weight, stages, classes = request.param
     with rasterio.open(DATA / "s2_berlin.tif") as dataset:
         pixels = dataset.read()[:, 200 : 200 + HEIGHT, 90 : 90 + WIDTH]
     if model == "cams-rvq":
@@ -61,6 +67,10 @@ def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("eocodec.rvq.TOKEN_WEIGHT", weight)
         patch.setattr("eocodec.rvq.CALM_TOKEN_WEIGHTS", ())
+        if classes:  # also where they do not pay
+            patch.setattr("eocodec.spectral_fit._FEWEST", 1)
+            patch.setattr("eocodec.spectral_fit._MAP_BITS", 0)
+            patch.setattr("eocodec.spectral_fit.angle_bits", lambda _: 0.0)
         settings = EncodeSettings(layers=layers, step_scale=0.6, model=model)
         return load_weights(model), encode_tile(pixels, settings)
 
@@ -100,16 +110,20 @@ def read_levels(reader: RangeReader) -> tuple[int, np.ndarray, np.ndarray]:
     return roots, np.cumsum(read_signed(reader, LEVELS)), read_signed(reader, LEVELS)
 
 
-def read_spectral(reader: RangeReader, bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Band means in their unit, and the bases (8, bands, bands)."""
+def read_spectral(reader: RangeReader, bands: int, height: int, width: int) -> dict:
+    """Band means in their unit, the bases (classes, 8, bands, bands), the class of each token."""
     means = read_signed(reader, bands)
-    components = [reader.take(uniform(bands)) for _ in range(8)]
+    classes = reader.take(uniform(4)) + 1
+    components = [reader.take(uniform(bands)) for _ in range(8 + 7 * (classes - 1))]
     tables = [
         table([38, 58, 62, 90, 120, 150, 190, 240, 60]),
         table([410, 250, 190, 130, 110, 80, 50, 26, 6]),
     ]
     basis, bases, first = np.eye(bands), [], True
-    for j in components:
+    for number, j in enumerate(components):
+        if number >= 8 and (number - 8) % 7 == 0:
+            basis = bases[0].copy()
+            bases.append(basis.copy())
         if j:
             planes = [(i, k) for i in range(j) for k in range(bands - 1, i, -1)]
             lengths = [reader.take(tables[0 if first else 1]) for _ in planes]
@@ -125,7 +139,13 @@ def read_spectral(reader: RangeReader, bands: int) -> tuple[np.ndarray, np.ndarr
                 basis[:, c], basis[:, r] = cosine * one + sine * two, cosine * two - sine * one
             first = False
         bases.append(basis.copy())
-    return means, np.stack(bases)
+    marks = [read_marks(reader, height, width) for _ in range(classes - 1)]
+    label = sum(marks, np.zeros((height, width), int))
+    return {
+        "means": means,
+        "bases": np.stack(bases).reshape(classes, 8, bands, bands),
+        "classes": label,
+    }
 
 
 def read_marks(reader: RangeReader, height: int, width: int) -> np.ndarray:
@@ -161,7 +181,7 @@ def read_tokens(weights: dict, layers: list[bytes]) -> tuple[dict, list[np.ndarr
             if network.get("ndim", 2) == 3:
                 transform["levels"] = read_levels(reader)
             depth = -(-LEVELS // deep) if network.get("ndim", 2) == 3 else network["bands"]
-            transform["means"], transform["bases"] = read_spectral(reader, depth)
+            transform |= read_spectral(reader, depth, height, width)
         marks = read_marks(reader, height, width)
         if i == 0:
             first = table(counts[0].sum(axis=0).tolist())
@@ -383,10 +403,13 @@ def to_pixels(weights: dict, y: np.ndarray, transform: dict, scale: float) -> np
     channels = weights["network"]["bands"]
     coefficients = np.rint(total / 2**11).astype(np.int64).reshape(64, channels, -1)[:, :depth]
     bands = np.zeros_like(coefficients)
-    for f in range(64):
-        matrix = np.rint(transform["bases"][max(f // 8, f % 8)] * 2**13).astype(np.int64)
-        bands[f] = np.rint(matrix @ coefficients[f] / 2**13)
     planes, height, width = y.shape[1:]
+    label = transform["classes"].repeat(2, axis=0).repeat(2, axis=1).ravel()
+    for number, bases in enumerate(transform["bases"]):
+        for f in range(64):
+            matrix = np.rint(bases[max(f // 8, f % 8)] * 2**13).astype(np.int64)
+            product = np.rint(matrix @ coefficients[f] / 2**13)
+            bands[f] = np.where(label == number, product, bands[f])
     blocks = np.zeros((depth, planes, 8 * height, 8 * width), object)
     lengths = (226, 225, 239, 240, 247, 247, 251, 251)
     a = [256 * x / n for x, n in zip([np.sqrt(1 / 8)] + [0.5] * 7, lengths, strict=True)]
@@ -422,6 +445,8 @@ def test_pixels_follow_from_the_specification(
     left_out = tokens[1] == weights["network"]["codebook_size"]
     if "left out" in request.node.callspec.id:
         assert left_out.any()
+    if "classes" in request.node.callspec.id:
+        assert np.unique(transform["classes"]).size == len(transform["bases"]) > 1
     t = token_network(weights, "scale", tokens, 96)
     masks = pass_masks(*t.shape[1:])
     for m, channel in enumerate(weights["smooth.channels"]):
