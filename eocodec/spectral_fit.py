@@ -124,7 +124,8 @@ def _sorted_regions(
 ) -> npt.NDArray[np.intp]:
     """Classes (R,) of regions: begun with their energy, then by turns with bases fitted to each class."""
     energy = np.einsum("grii->r", covariances)
-    label = np.searchsorted(np.quantile(energy, np.arange(1, number) / number), energy)
+    parts = np.quantile(energy, np.arange(1, number) / number)
+    label: npt.NDArray[np.intp] = np.searchsorted(parts, energy)
     bases = [start] * number
     for _ in range(_ROUNDS):
         for k in range(number):
