@@ -9,6 +9,7 @@ process of correlation 0.8. The outer edges of a tile are not filtered, so a til
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -57,7 +58,8 @@ def _inverse_filter() -> DoubleArray:
 
 
 INVERSE_FILTER = _inverse_filter()
-_FILTER = np.linalg.inv(INVERSE_FILTER * 2.0**-_FILTER_BITS).astype(np.float32)
+_INVERSE_FILTER = INVERSE_FILTER * 2.0**-_FILTER_BITS
+_FILTER = np.linalg.inv(_INVERSE_FILTER).astype(np.float32)
 _FORWARD = (_COSINES * _LENGTHS[:, None]).astype(np.float32)
 _INVERSE_BITS = 14
 INVERSE_BASES = np.rint(
@@ -70,11 +72,16 @@ _SAMPLE_LIMIT = 2.0**37
 """Integer samples are clamped to this before the filter, so that no sum of products reaches 2**53."""
 
 
-def _filter_edges(planes: npt.NDArray[Float], matrix: npt.NDArray[Float]) -> None:
-    """Apply a matrix to the eight rows around every edge between two rows of blocks, in place: planes (C, H, W)."""
-    count, height, width = planes.shape
-    inner = planes[:, HALF : height - HALF].reshape(count, -1, BLOCK, width)
-    planes[:, HALF : height - HALF] = (matrix @ inner).reshape(count, height - BLOCK, width)
+def _filter_rows(plane: npt.NDArray[Float], matrix: npt.NDArray[Float]) -> None:
+    """Apply a matrix to the eight rows around every edge between two rows of blocks, in place: a plane (H, W)."""
+    inner = plane[HALF : len(plane) - HALF].reshape(-1, BLOCK, plane.shape[1])
+    np.matmul(matrix, inner.copy(), out=inner)
+
+
+def _filter_columns(plane: npt.NDArray[Float], matrix: npt.NDArray[Float]) -> None:
+    """Apply a matrix to the eight columns around every edge between two columns of blocks, in place: a plane (H, W)."""
+    inner = plane[:, HALF : plane.shape[1] - HALF]
+    inner[:] = (inner.reshape(-1, BLOCK) @ matrix.T).reshape(inner.shape)
 
 
 def block_transform(planes: FloatArray, stacked: int = 1) -> FloatArray:
@@ -83,35 +90,41 @@ def block_transform(planes: FloatArray, stacked: int = 1) -> FloatArray:
     With ``stacked`` > 1 so many planes lie below one another in the rows; the edges between them are not filtered.
     """
     count, height, width = planes.shape
-    planes = planes.reshape(count * stacked, -1, width).copy()
-    for axis in (1, 2):
-        _filter_edges(np.swapaxes(planes, 1, axis), _FILTER)
-    across = planes.reshape(-1, BLOCK) @ _FORWARD.T
-    columns = across.reshape(count, height // BLOCK, BLOCK, width)
-    both = (_FORWARD @ columns).reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    ordered = np.ascontiguousarray(both.transpose(2, 4, 0, 1, 3))
-    return ordered.reshape(BLOCK * BLOCK, count, height // BLOCK, width // BLOCK)
+    rows, columns = height // BLOCK, width // BLOCK
+    out = np.empty((BLOCK, BLOCK, count, rows, columns), np.float32)
+    for number, plane in enumerate(planes):
+        filtered = plane.copy()
+        for part in np.split(filtered, stacked):
+            _filter_rows(part, _FILTER)
+        _filter_columns(filtered, _FILTER)
+        across = (filtered.reshape(-1, BLOCK) @ _FORWARD.T).reshape(rows, BLOCK, width)
+        both = (_FORWARD @ across).reshape(rows, BLOCK, columns, BLOCK)
+        out[:, :, number] = both.transpose(1, 3, 0, 2)
+    return out.reshape(BLOCK * BLOCK, count, rows, columns)
 
 
-def inverse_block_transform(coefficients: DoubleArray, stacked: int = 1) -> DoubleArray:
-    """Invert coefficients (64, C, h, w), integers below 2**35 carried in float64, to planes (C, 8 h, 8 w).
+def inverse_block_transform(coefficients: DoubleArray, stacked: int = 1) -> Iterator[DoubleArray]:
+    """Invert coefficients (64, C, h, w), integers below 2**35 carried in float64, plane (8 h, 8 w) by plane.
 
     All sums are sums of integers below 2**53, or of such divided by a power of two: the same on every machine.
     ``stacked`` as in :func:`block_transform`.
     """
     _, count, rows, columns = coefficients.shape
-    values = INVERSE_BASES @ coefficients.reshape(BLOCK * BLOCK, -1)
-    values *= 2.0**-_INVERSE_BITS
-    blocks = values.reshape(BLOCK, BLOCK, count, rows, columns)
-    ordered = blocks.transpose(2, 3, 0, 4, 1)
-    planes: DoubleArray = ordered.reshape(count * stacked, -1, columns * BLOCK)
-    for axis in (1, 2):
-        _undo_edges(np.swapaxes(planes, 1, axis))
-    return planes.reshape(count, rows * BLOCK, columns * BLOCK)
+    flat = coefficients.reshape(BLOCK * BLOCK, count, -1)
+    for number in range(count):
+        values = INVERSE_BASES @ flat[:, number]
+        values *= 2.0**-_INVERSE_BITS
+        blocks = values.reshape(BLOCK, BLOCK, rows, columns).transpose(2, 0, 3, 1)
+        plane = blocks.reshape(rows * BLOCK, columns * BLOCK)
+        _limit(plane)
+        for part in np.split(plane, stacked):
+            _filter_rows(part, _INVERSE_FILTER)
+        _limit(plane)
+        _filter_columns(plane, _INVERSE_FILTER)
+        yield plane
 
 
-def _undo_edges(planes: DoubleArray) -> None:
-    """Round the samples (C, H, W) and apply the inverse filter along the columns, in place."""
-    np.rint(planes, out=planes)
-    np.clip(planes, -_SAMPLE_LIMIT, _SAMPLE_LIMIT, out=planes)
-    _filter_edges(planes, INVERSE_FILTER * 2.0**-_FILTER_BITS)
+def _limit(plane: DoubleArray) -> None:
+    """Round the samples and clamp them, in place."""
+    np.rint(plane, out=plane)
+    np.clip(plane, -_SAMPLE_LIMIT, _SAMPLE_LIMIT, out=plane)

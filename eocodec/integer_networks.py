@@ -24,6 +24,9 @@ EXACT_LIMIT = 2**24
 _COLUMN_FLOATS = 2**19
 """The neighbourhoods of so many inputs are laid out at once: it bounds the memory of a convolution."""
 
+_MAPPED = 1024
+"""Positions that the linear map takes at once, which stay in the processor's cache."""
+
 MEAN_LIMIT, SCALE_LIMIT = 32767, 96
 """Limits of the integers of the two token networks."""
 LATENT_BITS, WEIGHT_BITS, COEFFICIENT_BITS = 10, 13, 12
@@ -200,10 +203,14 @@ class LinearMap:
 
     def __call__(self, latents: FloatArray) -> npt.NDArray[np.float64]:
         """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS."""
-        fixed = np.rint(latents.astype(np.float64) * 2.0**LATENT_BITS)
+        flat = latents.reshape(len(latents), -1)
         limit = 2.0**LATENT_LIMIT_BITS
-        np.clip(fixed, -limit, limit, out=fixed)
-        total = self._matrix @ fixed.reshape(len(latents), -1)
-        total *= 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
-        np.rint(total, out=total)
+        total = np.empty((len(self.weight), flat.shape[1]))
+        for start in range(0, flat.shape[1], _MAPPED):
+            part = slice(start, start + _MAPPED)
+            fixed = np.rint(flat[:, part].astype(np.float64) * 2.0**LATENT_BITS)
+            np.clip(fixed, -limit, limit, out=fixed)
+            product = self._matrix @ fixed
+            product *= 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
+            np.rint(product, out=total[:, part])
         return total.reshape(-1, *latents.shape[1:])

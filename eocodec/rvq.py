@@ -95,8 +95,8 @@ def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
     if len(pixels) > len(card.bands) or pixels[0].size > MAX_PIXELS:
         return False
     with np.errstate(invalid="ignore"):
-        peak = float(np.nanmax(np.abs(pixels.astype(np.float64)), initial=0.0))
-    return peak < MAX_STEPS * settings.step_scale
+        low, high = np.nanmin(pixels, initial=0), np.nanmax(pixels, initial=0)
+    return max(-float(low), float(high)) < MAX_STEPS * settings.step_scale
 
 
 def encode_rvq(

@@ -80,13 +80,17 @@ class SpectralTransform:
     def apply(
         self, matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
     ) -> npt.NDArray[Float]:
-        """Multiply the coefficients (64, C, h, w) of each class and group by its matrix, of (K, GROUPS, C, C)."""
-        out = apply_bases(matrices[0], coefficients)
-        if len(matrices) > 1:
-            blocks = self.classes.repeat(REGION, axis=0).repeat(REGION, axis=1)
-            for number, others in enumerate(matrices[1:], 1):
-                np.copyto(out, apply_bases(others, coefficients), where=blocks == number)
-        return out
+        """Multiply the coefficients (64, C, h, w) of each class and group by its matrix, of (K, GROUPS, C, C).
+
+        There may be one of each kind a block, or one a region.
+        """
+        side = coefficients.shape[-1] // self.classes.shape[-1]
+        classes = self.classes.repeat(side, axis=0).repeat(side, axis=1).ravel()
+        flat = coefficients.reshape(*coefficients.shape[:2], -1)
+        out = np.empty_like(flat)
+        for group, part, product in zip(GROUP_OF, flat, out, strict=True):
+            product[:] = _product(matrices[:, group], part, classes)
+        return out.reshape(coefficients.shape)
 
     def inverse(
         self, coefficients: DoubleArray, unit: float, dtype: np.dtype[Any], stacked: int = 1
@@ -97,14 +101,21 @@ class SpectralTransform:
         are sums of integers below 2**53: the same on every machine.
         """
         matrices = np.rint(self.bases * 2**_BASIS_BITS)
-        bands = self.apply(matrices, coefficients.clip(-_COMPONENT_LIMIT, _COMPONENT_LIMIT))
-        bands *= 2.0**-_BASIS_BITS
-        np.rint(bands, out=bands)
-        np.clip(bands, -_BAND_LIMIT, _BAND_LIMIT, out=bands)
-        planes = inverse_block_transform(bands, stacked)
-        planes *= unit
-        planes += (self.mean * self.mean_unit)[:, None, None]
-        return to_dtype(planes, dtype)
+        classes = self.classes.repeat(REGION, axis=0).repeat(REGION, axis=1).ravel()
+        flat = coefficients.reshape(*coefficients.shape[:2], -1)
+        bands = np.empty_like(flat)
+        for group, part, band in zip(GROUP_OF, flat, bands, strict=True):
+            part = part.clip(-_COMPONENT_LIMIT, _COMPONENT_LIMIT)
+            np.multiply(_product(matrices[:, group], part, classes), 2.0**-_BASIS_BITS, out=band)
+            np.rint(band, out=band)
+            np.clip(band, -_BAND_LIMIT, _BAND_LIMIT, out=band)
+        means = self.mean * self.mean_unit
+        planes = inverse_block_transform(bands.reshape(coefficients.shape), stacked)
+        rounded = [
+            to_dtype(plane * unit + mean, dtype)
+            for plane, mean in zip(planes, means.tolist(), strict=True)
+        ]
+        return np.stack(rounded)
 
     def encode(self, coder: SymbolEncoder) -> None:
         """Write means, angles and classes to a range coder."""
@@ -150,10 +161,11 @@ def chained(first: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:
     return np.stack(bases)
 
 
-def apply_bases(
-    matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
+def _product(
+    matrices: npt.NDArray[Float], part: npt.NDArray[Float], classes: npt.NDArray[np.uint8]
 ) -> npt.NDArray[Float]:
-    """Multiply the coefficients (64, C, h, w) of each group by its matrix, of (GROUPS, C, C)."""
-    flat = coefficients.reshape(*coefficients.shape[:2], -1)
-    out: npt.NDArray[Float] = np.matmul(matrices[GROUP_OF], flat).reshape(coefficients.shape)
+    """Multiply the coefficients (C, N) of one frequency by the matrix of their class, of (K, C, C)."""
+    out: npt.NDArray[Float] = matrices[0] @ part
+    for number, matrix in enumerate(matrices[1:], 1):
+        np.copyto(out, matrix @ part, where=classes == number)
     return out

@@ -21,7 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from eocodec.block_transform import BLOCK, block_transform
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
-from eocodec.spectral import apply_bases
+from eocodec.spectral import GROUP_OF
 from eocodec.spectral_fit import group_covariances, principal_bases
 from eocodec.training.batches import stream_batches
 from eocodec.training.windows import Moments, SceneStatistics
@@ -237,9 +237,10 @@ def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> 
     mean = pixels.mean(axis=(1, 2), dtype=np.float64) if moments is None else moments.mean
     coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None])
     covariances = group_covariances(coefficients) if moments is None else moments.covariances
-    bases = principal_bases(covariances).astype(np.float32)
-    rotated = apply_bases(bases.transpose(0, 2, 1), coefficients)
-    return rotated.reshape(-1, *rotated.shape[2:]) / np.float32(unit)
+    bases = principal_bases(covariances).astype(np.float32)[GROUP_OF]
+    flat = coefficients.reshape(*coefficients.shape[:2], -1)
+    rotated: FloatArray = bases.transpose(0, 2, 1) @ flat
+    return rotated.reshape(-1, *coefficients.shape[2:]) / np.float32(unit)
 
 
 def validation_tiles(

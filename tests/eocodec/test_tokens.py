@@ -74,5 +74,5 @@ def test_worth_of_a_bit_trades_distance_for_bytes(tables: TokenTables) -> None:
 def test_no_table_for_repeated_marks_is_refused(tables: TokenTables) -> None:
     coder = SymbolEncoder()
     coder.encode_uniform(np.array([3, 0]), 8)
-    with pytest.raises(FormatError, match="left out"):
+    with pytest.raises(FormatError, match="plane of marks"):
         tables.decode(SymbolDecoder(coder.finish()), 0, (4, 4), None)
