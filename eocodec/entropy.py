@@ -58,13 +58,19 @@ class SymbolEncoder:
             array = np.broadcast_to(np.asarray(sizes, np.int32), symbols.shape)
             self._coder.encode(np.asarray(symbols, np.int32), _UNIFORM, np.ascontiguousarray(array))
 
-    def encode_unbounded(self, values: npt.NDArray[Any]) -> None:
-        """Append non-negative integers below 2**31 - 1 by Elias gamma code (rare, large values)."""
+    def encode_unbounded(self, values: npt.NDArray[Any], counts: IntArray | None = None) -> None:
+        """Append non-negative integers below 2**31 - 1 by Elias gamma code (rare, large values).
+
+        ``counts`` (31,) is the table of their lengths, which are uniform without one.
+        """
         if not values.size:
             return
         plus = values.astype(np.int64) + 1
         lengths = np.frexp(plus.astype(np.float64))[1] - 1
-        self.encode_uniform(lengths, _ESCAPE_BITS)
+        if counts is None:
+            self.encode_uniform(lengths, _ESCAPE_BITS)
+        else:
+            self.encode(lengths, counts)
         for shift in (0, 12, 24):
             bits = np.clip(lengths - shift, 0, 12)
             part = (plus >> shift) & ((1 << bits) - 1)
@@ -123,9 +129,14 @@ class SymbolDecoder:
             return np.zeros(0, np.int32)
         return self._decode(_UNIFORM, np.ascontiguousarray(sizes, np.int32))
 
-    def decode_unbounded(self, number: int) -> npt.NDArray[np.int64]:
+    def decode_unbounded(
+        self, number: int, counts: IntArray | None = None
+    ) -> npt.NDArray[np.int64]:
         """Read what :meth:`SymbolEncoder.encode_unbounded` wrote."""
-        lengths = self.decode_uniform(np.full(number, _ESCAPE_BITS)).astype(np.int64)
+        if counts is None:
+            lengths = self.decode_uniform(np.full(number, _ESCAPE_BITS)).astype(np.int64)
+        else:
+            lengths = self.decode(number, counts).astype(np.int64)
         plus = np.left_shift(1, lengths)
         for shift in (0, 12, 24):
             bits = np.clip(lengths - shift, 0, 12)

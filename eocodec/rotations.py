@@ -19,11 +19,37 @@ DoubleArray = npt.NDArray[np.float64]
 
 ANGLE_UNIT = 128
 """Tangents of half angles are stored in units of 1 / ANGLE_UNIT; none exceeds 1."""
-_LENGTH_COUNTS = (
-    np.array([38, 58, 62, 90, 120, 150, 190, 240, 60], np.int32),
-    np.array([410, 250, 190, 130, 110, 80, 50, 26, 6], np.int32),
+_FIRST_LENGTHS = np.array([9, 17, 32, 66, 157, 274, 291, 154, 4], np.int32)
+"""Counts of the number of binary digits (0 to 8) of |k|: for the first basis that has angles."""
+_LENGTHS = np.array(
+    [
+        [348, 266, 140, 113, 68, 44, 18, 4, 4],
+        [184, 222, 204, 164, 103, 65, 33, 25, 4],
+        [92, 142, 173, 184, 166, 112, 86, 45, 4],
+        [52, 92, 126, 181, 196, 172, 110, 71, 4],
+        [29, 47, 74, 157, 175, 211, 187, 119, 4],
+        [10, 27, 62, 96, 195, 218, 244, 146, 4],
+        [15, 14, 75, 78, 139, 168, 302, 209, 4],
+        [15, 13, 38, 104, 45, 254, 214, 317, 4],
+        [48, 44, 32, 29, 21, 143, 327, 355, 4],
+    ],
+    np.int32,
 )
-"""Counts of the number of binary digits (0 to 8) of |k|: for the first basis coded, for the others."""
+"""The same for other bases: angles of the first component, of the second, …, of the ninth and those after it."""
+_COMPONENTS = np.array(
+    [
+        [9, 58, 66, 117, 181, 194, 163, 113, 63, 35],
+        [102, 100, 154, 156, 195, 140, 73, 37, 22, 21],
+        [162, 314, 143, 135, 97, 67, 64, 12, 4, 4],
+        [259, 336, 122, 145, 87, 29, 11, 4, 4, 4],
+        [364, 378, 128, 56, 34, 20, 13, 5, 4, 4],
+        [629, 238, 57, 38, 22, 8, 4, 4, 4, 4],
+        [650, 246, 39, 38, 12, 4, 5, 4, 4, 4],
+        [578, 294, 23, 76, 15, 6, 5, 4, 4, 4],
+    ],
+    np.int32,
+)
+"""Counts of the number of leading components with angles, by group; as many are used as there are bands."""
 
 
 def _planes(count: int) -> list[tuple[int, int]]:
@@ -82,19 +108,26 @@ def angle_bits(angles: npt.ArrayLike) -> float:
     return float((2 * np.log2(1 + np.abs(angles)) + 1).sum())
 
 
-def encode_angles(coder: SymbolEncoder, angles: IntArray, bands: int) -> None:
-    """Write the angles (N, angles of a basis) of N bases of so many bands."""
-    components = np.array([_components(row, bands) for row in angles])
-    if bands > 1:
-        coder.encode_uniform(components, bands)
-    used = [row[: angle_count(bands, k)] for row, k in zip(angles, components, strict=True)]
-    for number, row in enumerate(a for a in used if a.size):
-        magnitude = np.abs(row)
+def encode_angles(coder: SymbolEncoder, angles: IntArray, groups: IntArray, bands: int) -> None:
+    """Write the angles (N, angles of a basis) of bases of so many bands, each of one of the groups (N,)."""
+    first = True
+    for row, group in zip(angles, groups.tolist(), strict=True):
+        components = _components(row, bands)
+        coder.encode(np.array([components]), _COMPONENTS[group, :bands])
+        used = row[: angle_count(bands, components)]
+        magnitude = np.abs(used)
         lengths = np.frexp(magnitude.astype(np.float64))[1].astype(np.int32)
-        coder.encode(lengths, _LENGTH_COUNTS[min(number, 1)])
+        for component in range(components):
+            part = slice(angle_count(bands, component), angle_count(bands, component + 1))
+            coder.encode(lengths[part], _length_counts(component, first))
         coded = magnitude > 0
         low = magnitude[coded] - (1 << (lengths[coded] - 1))
-        coder.encode_uniform(2 * low + (row[coded] < 0), 1 << lengths[coded])
+        coder.encode_uniform(2 * low + (used[coded] < 0), 1 << lengths[coded])
+        first = first and not components
+
+
+def _length_counts(component: int, first: bool) -> IntArray:
+    return _FIRST_LENGTHS if first else _LENGTHS[min(component, len(_LENGTHS) - 1)]
 
 
 def _components(angles: IntArray, bands: int) -> int:
@@ -103,25 +136,30 @@ def _components(angles: IntArray, bands: int) -> int:
     return next(k for k in range(bands) if angle_count(bands, k) >= last)
 
 
-def decode_angles(coder: SymbolDecoder, number: int, bands: int) -> IntArray:
-    """Read what :func:`encode_angles` wrote of so many bases.
+def decode_angles(coder: SymbolDecoder, groups: IntArray, bands: int) -> IntArray:
+    """Read what :func:`encode_angles` wrote.
 
     Raises
     ------
     FormatError
         An angle is out of range.
     """
-    angles = np.zeros((number, angle_count(bands, bands)), np.int32)
-    components = np.zeros(number, np.int32)
-    if bands > 1:
-        components = coder.decode_uniform(np.full(number, bands))
-    for order, row in enumerate(np.flatnonzero(components)):
-        count = angle_count(bands, int(components[row]))
-        lengths = coder.decode(count, _LENGTH_COUNTS[min(order, 1)])
-        coded = lengths > 0
-        low = coder.decode_uniform(1 << lengths[coded])
-        magnitude = (low >> 1) + (1 << (lengths[coded] - 1))
+    angles = np.zeros((len(groups), angle_count(bands, bands)), np.int32)
+    first = True
+    for row, group in zip(angles, groups.tolist(), strict=True):
+        components = int(coder.decode(1, _COMPONENTS[group, :bands])[0])
+        lengths = [
+            coder.decode(bands - 1 - component, _length_counts(component, first))
+            for component in range(components)
+        ]
+        if not components:
+            continue
+        length = np.concatenate(lengths)
+        coded = length > 0
+        low = coder.decode_uniform(1 << length[coded])
+        magnitude = (low >> 1) + (1 << (length[coded] - 1))
         if magnitude.max(initial=0) > ANGLE_UNIT:
             raise FormatError("a spectral rotation is out of range")
-        angles[row, :count][coded] = np.where(low & 1, -magnitude, magnitude)
+        row[: length.size][coded] = np.where(low & 1, -magnitude, magnitude)
+        first = False
     return angles

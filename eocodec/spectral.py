@@ -41,6 +41,9 @@ GROUP_OF = np.maximum(_ROWS, _COLUMNS).ravel()
 """Group of each of the 64 frequencies, counted row by row."""
 
 
+_MEAN_LENGTHS = np.array([34, 31, 37, 38, 100, 210, 176, 281, 88, 16, 8, 8, 4] + 18 * [1], np.int32)
+"""Counts of the lengths of band means as unbounded values."""
+
 _BASIS_BITS = 13
 """Fractional bits of the integer matrices of the inverse."""
 _COMPONENT_LIMIT, _BAND_LIMIT = 2.0**37, 2.0**35
@@ -119,12 +122,13 @@ class SpectralTransform:
 
     def encode(self, coder: SymbolEncoder) -> None:
         """Write means, angles and classes to a range coder."""
-        coder.encode_unbounded(to_unsigned(self.mean))
+        coder.encode_unbounded(to_unsigned(self.mean), _MEAN_LENGTHS)
         bands, number = len(self.mean), len(self.angles)
         if bands == 1:
             return
         coder.encode_uniform(np.array([number - 1]), CLASSES)
-        encode_angles(coder, np.concatenate([self.angles[0], *self.angles[1:, 1:]]), bands)
+        rows = np.concatenate([self.angles[0], *self.angles[1:, 1:]])
+        encode_angles(coder, rows, _groups(number), bands)
         for least in range(1, number):
             write_marks(coder, self.classes >= least)
 
@@ -139,18 +143,23 @@ class SpectralTransform:
         FormatError
             The bytes are invalid.
         """
-        mean = to_signed(coder.decode_unbounded(bands))
+        mean = to_signed(coder.decode_unbounded(bands, _MEAN_LENGTHS))
         classes = np.zeros(regions, np.uint8)
         if bands == 1:
             return cls(np.zeros((1, GROUPS, 0), np.int32), mean, mean_unit, classes)
         number = int(coder.decode_uniform(np.array([CLASSES]))[0]) + 1
-        rows = decode_angles(coder, GROUPS + (number - 1) * (GROUPS - 1), bands)
+        rows = decode_angles(coder, _groups(number), bands)
         angles = np.zeros((number, GROUPS, rows.shape[1]), np.int32)
         angles[0] = rows[:GROUPS]
         angles[1:, 1:] = rows[GROUPS:].reshape(angles[1:, 1:].shape)
         for _ in range(1, number):
             classes += read_marks(coder, regions)
         return cls(angles, mean, mean_unit, classes)
+
+
+def _groups(classes: int) -> npt.NDArray[np.int32]:
+    """Groups of the bases that are stored, in order."""
+    return np.array([*range(GROUPS), *[*range(1, GROUPS)] * (classes - 1)], np.int32)
 
 
 def chained(first: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:

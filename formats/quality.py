@@ -27,7 +27,7 @@ from eocodec.payload import RVQ, parse_head
 from eocodec.tile import EncodeSettings, decode_tile, encode_tile
 
 MAX_SAMPLED_TILES = 16
-STEP_SCALES = (0.25, 4.0)
+STEP_SCALES = (0.25, 16.0)
 _REACH = {"rmse": 0.8, "size": 1.25}
 """A prefix too coarse by up to this, in ln of the figure, is preferred to the next one."""
 _TOLERANCE = 0.02

@@ -90,8 +90,8 @@ def layers(payload: bytes) -> list[bytes]:
     return [bytes(body) for body in layer_bodies(payload, parse_head(payload))]
 
 
-def read_unbounded(reader: RangeReader, number: int) -> list[int]:
-    lengths = [reader.take(uniform(31)) for _ in range(number)]
+def read_unbounded(reader: RangeReader, number: int, counts: list[int] | None = None) -> list[int]:
+    lengths = [reader.take(counts or uniform(31)) for _ in range(number)]
     values = [1 << m for m in lengths]
     for shift in (0, 12, 24):
         for i, m in enumerate(lengths):
@@ -100,8 +100,9 @@ def read_unbounded(reader: RangeReader, number: int) -> list[int]:
     return [value - 1 for value in values]
 
 
-def read_signed(reader: RangeReader, number: int) -> np.ndarray:
-    return np.array([-(u + 1) // 2 if u % 2 else u // 2 for u in read_unbounded(reader, number)])
+def read_signed(reader: RangeReader, number: int, counts: list[int] | None = None) -> np.ndarray:
+    values = read_unbounded(reader, number, counts)
+    return np.array([-(u + 1) // 2 if u % 2 else u // 2 for u in values])
 
 
 def read_levels(reader: RangeReader) -> tuple[int, np.ndarray, np.ndarray]:
@@ -110,34 +111,58 @@ def read_levels(reader: RangeReader) -> tuple[int, np.ndarray, np.ndarray]:
     return roots, np.cumsum(read_signed(reader, LEVELS)), read_signed(reader, LEVELS)
 
 
+COMPONENTS = [
+    [9, 58, 66, 117, 181, 194, 163, 113, 63, 35],
+    [102, 100, 154, 156, 195, 140, 73, 37, 22, 21],
+    [162, 314, 143, 135, 97, 67, 64, 12, 4, 4],
+    [259, 336, 122, 145, 87, 29, 11, 4, 4, 4],
+    [364, 378, 128, 56, 34, 20, 13, 5, 4, 4],
+    [629, 238, 57, 38, 22, 8, 4, 4, 4, 4],
+    [650, 246, 39, 38, 12, 4, 5, 4, 4, 4],
+    [578, 294, 23, 76, 15, 6, 5, 4, 4, 4],
+]
+LENGTHS = [
+    [348, 266, 140, 113, 68, 44, 18, 4, 4],
+    [184, 222, 204, 164, 103, 65, 33, 25, 4],
+    [92, 142, 173, 184, 166, 112, 86, 45, 4],
+    [52, 92, 126, 181, 196, 172, 110, 71, 4],
+    [29, 47, 74, 157, 175, 211, 187, 119, 4],
+    [10, 27, 62, 96, 195, 218, 244, 146, 4],
+    [15, 14, 75, 78, 139, 168, 302, 209, 4],
+    [15, 13, 38, 104, 45, 254, 214, 317, 4],
+    [48, 44, 32, 29, 21, 143, 327, 355, 4],
+]
+FIRST_LENGTHS = [9, 17, 32, 66, 157, 274, 291, 154, 4]
+MEAN_LENGTHS = [34, 31, 37, 38, 100, 210, 176, 281, 88, 16, 8, 8, 4] + [1] * 18
+
+
 def read_spectral(reader: RangeReader, bands: int, height: int, width: int) -> dict:
     """Band means in their unit, the bases (classes, 8, bands, bands), the class of each token."""
-    means = read_signed(reader, bands)
+    means = read_signed(reader, bands, table(MEAN_LENGTHS))
     classes = reader.take(uniform(4)) + 1
-    components = [reader.take(uniform(bands)) for _ in range(8 + 7 * (classes - 1))]
-    tables = [
-        table([38, 58, 62, 90, 120, 150, 190, 240, 60]),
-        table([410, 250, 190, 130, 110, 80, 50, 26, 6]),
-    ]
     basis, bases, first = np.eye(bands), [], True
-    for number, j in enumerate(components):
-        if number >= 8 and (number - 8) % 7 == 0:
+    for number in range(8 + 7 * (classes - 1)):
+        group = number if number < 8 else (number - 8) % 7 + 1
+        if number >= 8 and group == 1:
             basis = bases[0].copy()
             bases.append(basis.copy())
-        if j:
-            planes = [(i, k) for i in range(j) for k in range(bands - 1, i, -1)]
-            lengths = [reader.take(tables[0 if first else 1]) for _ in planes]
-            angles = []
-            for length in lengths:
-                v = reader.take(uniform(2**length)) if length else 0
-                k = 2 ** (length - 1) + v // 2 if length else 0
-                angles.append(-k if v % 2 else k)
-            for (c, r), k in zip(planes, angles, strict=True):
-                t = k / 128
-                cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-                one, two = basis[:, c].copy(), basis[:, r].copy()
-                basis[:, c], basis[:, r] = cosine * one + sine * two, cosine * two - sine * one
-            first = False
+        j = reader.take(table(COMPONENTS[group][:bands]))
+        lengths = []
+        for c in range(j):
+            counts = table(FIRST_LENGTHS if first else LENGTHS[min(c, 8)])
+            lengths += [reader.take(counts) for _ in range(bands - 1 - c)]
+        angles = []
+        for length in lengths:
+            v = reader.take(uniform(2**length)) if length else 0
+            k = 2 ** (length - 1) + v // 2 if length else 0
+            angles.append(-k if v % 2 else k)
+        planes = [(i, k) for i in range(j) for k in range(bands - 1, i, -1)]
+        for (c, r), k in zip(planes, angles, strict=True):
+            t = k / 128
+            cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+            one, two = basis[:, c].copy(), basis[:, r].copy()
+            basis[:, c], basis[:, r] = cosine * one + sine * two, cosine * two - sine * one
+        first = first and not j
         bases.append(basis.copy())
     marks = [read_marks(reader, height, width) for _ in range(classes - 1)]
     label = sum(marks, np.zeros((height, width), int))
