@@ -27,6 +27,12 @@ def _categorical(counts: npt.NDArray[Any]) -> Any:
     return _MODELS.Categorical(np.asarray(counts, np.float64), lazy=False, perfect=False)
 
 
+def code_lengths(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Ideal code lengths in bits of the symbols of tables of counts (…, symbols)."""
+    lengths: npt.NDArray[np.float64] = -np.log2(counts / counts.sum(axis=-1, keepdims=True))
+    return lengths
+
+
 def to_unsigned(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return signed integers as unsigned ones: 0, -1, 1, -2, 2 as 0, 1, 2, 3, 4."""
     codes: npt.NDArray[np.int64] = 2 * np.abs(values) - (values < 0)

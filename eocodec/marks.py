@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.errors import FormatError
 
 BoolArray = npt.NDArray[np.bool_]
@@ -24,7 +24,7 @@ def write_marks(coder: SymbolEncoder, plane: BoolArray) -> None:
     for context in range(2):
         marked = plane[before == context]
         used = np.bincount(marked, minlength=2)
-        lengths = [used @ -np.log2(counts / 64) for counts in _SHARE_COUNTS[1:]]
+        lengths = [used @ code_lengths(counts) for counts in _SHARE_COUNTS[1:]]
         shares.append(1 + int(np.argmin(lengths)) if plane.any() else 0)
     coder.encode_uniform(np.array(shares[:1]), SHARES)
     if not plane.any():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.integer_networks import per_channel
 from eocodec.refinement import (
     CLASS_WIDTH,
@@ -57,7 +57,7 @@ def encode_offsets(coder: SymbolEncoder, offsets: IntArray) -> None:
     used = np.bincount(offsets + REACH, minlength=2 * REACH + 1)
     density = 0
     if offsets.any():
-        lengths = [used @ -np.log2(counts / counts.sum()) for counts in _TABLES[1:]]
+        lengths = [used @ code_lengths(counts) for counts in _TABLES[1:]]
         density = 1 + int(np.argmin(lengths))
     coder.encode_uniform(np.array([density]), DENSITIES)
     if density:

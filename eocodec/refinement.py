@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.errors import FormatError
 
 FloatArray = npt.NDArray[np.float32]
@@ -145,9 +145,7 @@ class StageTables:
     @cached_property
     def bits(self) -> npt.NDArray[np.float64]:
         """Code lengths of the symbols."""
-        share = self.counts / self.counts.sum(axis=-1, keepdims=True)
-        lengths: npt.NDArray[np.float64] = -np.log2(share)
-        return lengths
+        return code_lengths(self.counts)
 
     @cached_property
     def _cache(self) -> dict[tuple[int, int, float], tuple[FloatArray, IntArray]]:
@@ -244,10 +242,7 @@ class StageTables:
 
     @cached_property
     def _moves(self) -> FloatArray:
-        """Reconstruction points relative to their symbols, flat."""
-        symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
-        moves: FloatArray = (self.points - symbols).astype(np.float32).ravel()
-        return moves
+        return relative_points(self.points)
 
 
 RAW = np.array([low_bits(key // STATES, key % STATES) > 0 for key in range(CLASSES * STATES)])
@@ -299,10 +294,17 @@ def read_escapes(coder: SymbolDecoder, symbols: IntArray, shift: int = 0) -> Non
         symbols[escaped] = np.where(code & 1, -magnitude, magnitude)
 
 
+def relative_points(points: FloatArray) -> FloatArray:
+    """Reconstruction points (…, 2 LIMIT + 1) relative to their symbols, flat."""
+    symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
+    relative: FloatArray = (points - symbols).astype(np.float32).ravel()
+    return relative
+
+
 def restore(symbols: IntArray, runs: Runs, rows: npt.NDArray[Any], moves: FloatArray) -> FloatArray:
     """Values (size,) in steps of the symbols of the coded latents.
 
-    ``moves`` are the reconstruction points relative to the symbols, flat; ``rows`` tells which table of them a
+    ``moves`` are what :func:`relative_points` gave; ``rows`` tells which table of them a
     latent has.
     """
     inside = (symbols >= -LIMIT) & (symbols <= LIMIT) & ~RAW[runs.keys]

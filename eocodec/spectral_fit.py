@@ -9,7 +9,6 @@ into classes by turns with fitting the bases of each, as in k-means.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +120,11 @@ def _bits(bases: DoubleArray, covariances: FloatArray, noise: float) -> DoubleAr
 
 def _sorted_regions(
     start: DoubleArray, covariances: FloatArray, noise: float, number: int
-) -> npt.NDArray[np.intp]:
-    """Classes (R,) of regions: begun with their energy, then by turns with bases fitted to each class."""
+) -> tuple[npt.NDArray[np.intp], list[DoubleArray], float]:
+    """Sort regions into classes: begun with their energy, then by turns with bases fitted to each class.
+
+    Returns the classes (R,), their bases, and the mean bits of a region under these.
+    """
     energy = np.einsum("grii->r", covariances)
     parts = np.quantile(energy, np.arange(1, number) / number)
     label: npt.NDArray[np.intp] = np.searchsorted(parts, energy)
@@ -131,16 +133,9 @@ def _sorted_regions(
         for k in range(number):
             if np.count_nonzero(label == k) >= _FEWEST:
                 bases[k] = jointly_diagonal(bases[k], covariances[:, label == k], noise)
-        label = _cheapest(bases, covariances, noise)
-    return label
-
-
-def _cheapest(
-    bases: Sequence[DoubleArray], covariances: FloatArray, noise: float
-) -> npt.NDArray[np.intp]:
-    """Number of the bases (G, C, C) that suit each region best, (R,)."""
-    label: npt.NDArray[np.intp] = np.argmin([_bits(b, covariances, noise) for b in bases], axis=0)
-    return label
+        bits = np.stack([_bits(b, covariances, noise) for b in bases])
+        label = bits.argmin(axis=0)
+    return label, bases, float(bits.min(axis=0).mean())
 
 
 def _worthwhile(
@@ -225,16 +220,15 @@ def _fitted(
     chosen = [(angles, bases)]
     cost = _cost(chosen, sample, regions, noise)
     for number in range(2, _MOST_CLASSES + 1):
-        label = _sorted_regions(joint, sample, noise, number)
+        label, targets, bits = _sorted_regions(joint, sample, noise, number)
         sizes = np.bincount(label, minlength=number)
-        if sizes.min() < _FEWEST:
+        if sizes.min() < _FEWEST or regions * _region_bits(bits, number) >= cost:
             break
         tried = []
-        for k, size in enumerate(sizes.tolist()):
-            members = sample[:, label == k]
-            target = jointly_diagonal(joint, members, noise)
-            share = samples[1:] * (size / sample.shape[1])
-            tried.append(_chain(first, target, members.mean(axis=1), share, noise))
+        for k, target in enumerate(targets):
+            members = sample[:, label == k].mean(axis=1)
+            share = samples[1:] * (sizes[k] / sample.shape[1])
+            tried.append(_chain(first, target, members, share, noise))
         now = _cost(tried, sample, regions, noise)
         if now >= cost:
             break
@@ -242,7 +236,7 @@ def _fitted(
     label = np.zeros(regions, np.intp)
     if len(chosen) > 1:
         local = local_covariances(coefficients)
-        label = _cheapest([bases for _, bases in chosen], local, noise)
+        label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
     angles = np.zeros((len(chosen), GROUPS, row.size), np.int32)
     angles[0, 0] = row
     angles[:, 1:] = [angles for angles, _ in chosen]
@@ -256,4 +250,9 @@ def _cost(
     """About the bits of a tile of so many regions, a sample of which is given, with the angles and bases of classes."""
     bits = np.min([_bits(bases, sample, noise) for _, bases in classes], axis=0).mean()
     angles = sum(angle_bits(angles[angles != 0]) for angles, _ in classes)
-    return float(regions * (_REAL_SHARE * bits + _MAP_BITS * np.log2(len(classes))) + angles)
+    return regions * _region_bits(float(bits), len(classes)) + angles
+
+
+def _region_bits(bits: float, classes: int) -> float:
+    """About the true bits of a region and its class."""
+    return float(_REAL_SHARE * bits + _MAP_BITS * np.log2(classes))

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.marks import read_marks, write_marks
 
 IntArray = npt.NDArray[np.int32]
@@ -54,7 +54,7 @@ class TokenTables:
     @cached_property
     def bits(self) -> FloatArray:
         """Code lengths (stages, CLUSTERS, codes)."""
-        return -np.log2(self.counts / self.counts.sum(axis=-1, keepdims=True)).astype(np.float32)  # type: ignore[no-any-return]
+        return code_lengths(self.counts).astype(np.float32)
 
     @cached_property
     def _first_counts(self) -> IntArray:
@@ -87,7 +87,7 @@ class TokenTables:
                 indices = cost.argmin(axis=2).astype(np.int32)
                 indices[cost.min(axis=2) >= 0] = self.codes
             else:
-                start = -np.log2(self._first_counts / self._first_counts.sum())
+                start = code_lengths(self._first_counts)
                 before = (distance[:, 0] + weight * start).argmin(axis=1)
                 rows = np.arange(height)
                 for column in range(width):

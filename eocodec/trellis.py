@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.entropy import SymbolDecoder, SymbolEncoder
+from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.refinement import (
     CLASSES,
     ESCAPE,
@@ -28,6 +28,7 @@ from eocodec.refinement import (
     encode_run,
     low_bits,
     read_escapes,
+    relative_points,
     restore,
     write_escapes,
 )
@@ -108,10 +109,7 @@ class TrellisTables:
     @cached_property
     def bits(self) -> npt.NDArray[np.float64]:
         """Code lengths of the symbols."""
-        lengths: npt.NDArray[np.float64] = -np.log2(
-            self.counts / self.counts.sum(axis=-1, keepdims=True)
-        )
-        return lengths
+        return code_lengths(self.counts)
 
     @cached_property
     def _cache(self) -> dict[float, tuple[npt.NDArray[np.int8], FloatArray, FloatArray]]:
@@ -215,10 +213,7 @@ class TrellisTables:
 
     @cached_property
     def _moves(self) -> FloatArray:
-        """Reconstruction points relative to their symbols, flat."""
-        symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
-        moves: FloatArray = (self.points - symbols).astype(np.float32).ravel()
-        return moves
+        return relative_points(self.points)
 
 
 def _cheapest_path(cost: FloatArray, runs: Runs) -> npt.NDArray[np.uint8]:
