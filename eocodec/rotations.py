@@ -49,11 +49,11 @@ _COMPONENTS = np.array(
     ],
     np.int32,
 )
-"""Counts of the number of leading components with angles, by group; as many are used as there are bands."""
+"""Counts of the number of leading components with angles, 0 to 9, by group."""
 
 
-def _planes(count: int) -> list[tuple[int, int]]:
-    """The planes of rotation of so many components, in order."""
+def _pairs(count: int) -> list[tuple[int, int]]:
+    """The pairs of components that are rotated, in order."""
     return [(c, r) for c in range(count) for r in range(count - 1, c, -1)]
 
 
@@ -97,7 +97,7 @@ def angle_count(bands: int, components: int) -> int:
 def rotated(before: DoubleArray, angles: IntArray) -> DoubleArray:
     """Apply stored angles to a basis."""
     out = before.copy()
-    for (column, row), angle in zip(_planes(len(out)), angles.tolist(), strict=True):
+    for (column, row), angle in zip(_pairs(len(out)), angles.tolist(), strict=True):
         if angle:
             _rotate_columns(out, column, row, angle)
     return out
@@ -113,7 +113,7 @@ def encode_angles(coder: SymbolEncoder, angles: IntArray, groups: IntArray, band
     first = True
     for row, group in zip(angles, groups.tolist(), strict=True):
         components = _components(row, bands)
-        coder.encode(np.array([components]), _COMPONENTS[group, :bands])
+        coder.encode(np.array([components]), _component_counts(group, bands))
         used = row[: angle_count(bands, components)]
         magnitude = np.abs(used)
         lengths = np.frexp(magnitude.astype(np.float64))[1].astype(np.int32)
@@ -124,6 +124,11 @@ def encode_angles(coder: SymbolEncoder, angles: IntArray, groups: IntArray, band
         low = magnitude[coded] - (1 << (lengths[coded] - 1))
         coder.encode_uniform(2 * low + (used[coded] < 0), 1 << lengths[coded])
         first = first and not components
+
+
+def _component_counts(group: int, bands: int) -> IntArray:
+    counts: IntArray = _COMPONENTS[group, np.minimum(np.arange(bands), _COMPONENTS.shape[1] - 1)]
+    return counts
 
 
 def _length_counts(component: int, first: bool) -> IntArray:
@@ -147,7 +152,7 @@ def decode_angles(coder: SymbolDecoder, groups: IntArray, bands: int) -> IntArra
     angles = np.zeros((len(groups), angle_count(bands, bands)), np.int32)
     first = True
     for row, group in zip(angles, groups.tolist(), strict=True):
-        components = int(coder.decode(1, _COMPONENTS[group, :bands])[0])
+        components = int(coder.decode(1, _component_counts(group, bands))[0])
         lengths = [
             coder.decode(bands - 1 - component, _length_counts(component, first))
             for component in range(components)

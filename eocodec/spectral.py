@@ -32,7 +32,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 GROUPS = 8
 CLASSES = 4
-"""Classes of regions of a tile at most."""
+"""Classes of regions that a tile can tell apart."""
 REGION = 2
 """Blocks a side of a region, the footprint of a token."""
 

@@ -9,6 +9,7 @@ into classes by turns with fitting the bases of each, as in k-means.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,10 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
 _SAMPLED = 256
-"""Regions that bases are fitted to at most."""
+"""About so many regions of a tile, evenly spread, decide on bases and classes."""
 _MOST_CLASSES = 3
 _FEWEST = 16
-"""Regions of a class at least."""
+"""Of these regions so many belong to a class at least."""
 _STEPS = 4
 """Steps of a joint diagonalisation."""
 _ROUNDS = 3
@@ -61,14 +62,14 @@ def principal_bases(covariances: DoubleArray) -> DoubleArray:
     return bases
 
 
-def local_covariances(coefficients: FloatArray, every: int = 1) -> FloatArray:
+def local_covariances(coefficients: FloatArray, down: int = 1, across: int = 1) -> FloatArray:
     """Second moments (GROUPS - 1, R, C, C) over the coefficients (64, C, h, w) of each region, group 0 left out.
 
-    Of every n-th row of regions every n-th.
+    Of every ``down``-th row of regions every ``across``-th.
     """
     _, count, rows, columns = coefficients.shape
     split = coefficients.reshape(-1, count, rows // REGION, REGION, columns // REGION, REGION)
-    some = split[:, :, ::every, :, ::every].transpose(2, 4, 1, 0, 3, 5)
+    some = split[:, :, ::down, :, ::across].transpose(2, 4, 1, 0, 3, 5)
     regions = some.reshape(-1, count, BLOCK * BLOCK, REGION**2)
     out = np.empty((GROUPS - 1, len(regions), count, count), np.float32)
     for group, moments in enumerate(out, 1):
@@ -167,20 +168,26 @@ def _spread(basis: DoubleArray, covariance: DoubleArray) -> DoubleArray:
     return spread
 
 
+class _Chain(NamedTuple):
+    """Angles (GROUPS - 1, A) and bases (GROUPS - 1, C, C) of the groups after the first."""
+
+    angles: IntArray
+    bases: DoubleArray
+
+
 def _chain(
-    before: DoubleArray,
-    targets: DoubleArray,
-    covariances: DoubleArray,
-    samples: DoubleArray,
-    noise: float,
-) -> tuple[IntArray, DoubleArray]:
-    """Angles and bases of groups one after the other, each kept from the group before where its own does not pay."""
+    before: DoubleArray, targets: DoubleArray, covariances: DoubleArray, blocks: float, noise: float
+) -> _Chain:
+    """Bases of groups one after the other, each kept from the group before where its own does not pay.
+
+    ``covariances`` are those of so many blocks.
+    """
     angles, bases = [], []
-    for target, covariance, number in zip(targets, covariances, samples.tolist(), strict=True):
-        row, before = _worthwhile(before, target, covariance, number, noise)
+    for target, covariance, number in zip(targets, covariances, _MEMBERS[1:], strict=True):
+        row, before = _worthwhile(before, target, covariance, blocks * number, noise)
         angles.append(row)
         bases.append(before)
-    return np.stack(angles), np.stack(bases)
+    return _Chain(np.stack(angles), np.stack(bases))
 
 
 def fit_spectral(
@@ -196,7 +203,8 @@ def fit_spectral(
     centre = (mean * mean_unit).astype(np.float32)
     coefficients = block_transform(pixels - centre[:, None, None], stacked)
     rows, columns = (size // REGION for size in coefficients.shape[2:])
-    angles, bases, label = _fitted(coefficients, noise)
+    unit = noise or mean_unit
+    angles, bases, label = _fitted(coefficients * np.float32(1 / unit), noise / unit)
     classes = label.reshape(rows, columns).astype(np.uint8)
     transform = SpectralTransform(angles, mean, mean_unit, classes)
     matrices = bases.swapaxes(-2, -1).astype(np.float32)
@@ -209,17 +217,40 @@ def _fitted(
     """Angles (K, GROUPS, A) and bases (K, GROUPS, C, C) of the classes, and the class (R,) of each region."""
     whole = group_covariances(coefficients)
     principal = principal_bases(whole)
-    samples = coefficients[0, 0].size * _MEMBERS
-    row, first = _worthwhile(
-        np.eye(len(principal[0])), principal[0], whole[0], int(samples[0]), noise
-    )
-    regions = coefficients[0, 0].size // REGION**2
-    sample = local_covariances(coefficients, math.ceil(math.sqrt(regions / _SAMPLED)))
+    blocks = coefficients[0, 0].size
+    before = np.eye(len(principal[0]))
+    row, first = _worthwhile(before, principal[0], whole[0], blocks, noise)
+    rows, columns = (size // REGION for size in coefficients.shape[2:])
+    apart = max(math.isqrt(rows * columns // _SAMPLED), -(-columns // _SAMPLED))
+    across = min(max(1, apart), columns)
+    down = -(-rows * columns // (across * _SAMPLED))
+    sample = local_covariances(coefficients, down, across)
     joint = jointly_diagonal(principal[1:], sample, noise)
-    angles, bases = _chain(first, joint, whole[1:], samples[1:], noise)
-    chosen = [(angles, bases)]
-    cost = _cost(chosen, sample, regions, noise)
-    for number in range(2, _MOST_CLASSES + 1):
+    chains = [_chain(first, joint, whole[1:], blocks, noise)]
+    chains = _in_classes(chains, first, joint, sample, blocks, noise)
+    label = np.zeros(rows * columns, np.intp)
+    if len(chains) > 1:
+        local = local_covariances(coefficients)
+        label = np.argmin([_bits(bases, local, noise) for _, bases in chains], axis=0)
+    angles = np.zeros((len(chains), GROUPS, row.size), np.int32)
+    angles[0, 0] = row
+    angles[:, 1:] = [others for others, _ in chains]
+    bases = np.stack([np.concatenate([first[None], others]) for _, others in chains])
+    return angles, bases, label
+
+
+def _in_classes(
+    chains: list[_Chain],
+    first: DoubleArray,
+    joint: DoubleArray,
+    sample: FloatArray,
+    blocks: int,
+    noise: float,
+) -> list[_Chain]:
+    """The bases of one class, or those of as many classes as pay, by the covariances of a sample of the regions."""
+    regions = blocks // REGION**2
+    cost = _cost(chains, sample, regions, noise)
+    for number in range(2, min(_MOST_CLASSES, sample.shape[1] // _FEWEST) + 1):
         label, targets, bits = _sorted_regions(joint, sample, noise, number)
         sizes = np.bincount(label, minlength=number)
         if sizes.min() < _FEWEST or regions * _region_bits(bits, number) >= cost:
@@ -227,30 +258,20 @@ def _fitted(
         tried = []
         for k, target in enumerate(targets):
             members = sample[:, label == k].mean(axis=1)
-            share = samples[1:] * (sizes[k] / sample.shape[1])
-            tried.append(_chain(first, target, members, share, noise))
+            share = float(sizes[k] / sample.shape[1])
+            tried.append(_chain(first, target, members, share * blocks, noise))
         now = _cost(tried, sample, regions, noise)
-        if now >= cost:
+        if not now < cost:
             break
-        chosen, cost = tried, now
-    label = np.zeros(regions, np.intp)
-    if len(chosen) > 1:
-        local = local_covariances(coefficients)
-        label = np.argmin([_bits(bases, local, noise) for _, bases in chosen], axis=0)
-    angles = np.zeros((len(chosen), GROUPS, row.size), np.int32)
-    angles[0, 0] = row
-    angles[:, 1:] = [angles for angles, _ in chosen]
-    bases = np.stack([np.concatenate([first[None], bases]) for _, bases in chosen])
-    return angles, bases, label
+        chains, cost = tried, now
+    return chains
 
 
-def _cost(
-    classes: list[tuple[IntArray, DoubleArray]], sample: FloatArray, regions: int, noise: float
-) -> float:
-    """About the bits of a tile of so many regions, a sample of which is given, with the angles and bases of classes."""
-    bits = np.min([_bits(bases, sample, noise) for _, bases in classes], axis=0).mean()
-    angles = sum(angle_bits(angles[angles != 0]) for angles, _ in classes)
-    return regions * _region_bits(float(bits), len(classes)) + angles
+def _cost(chains: list[_Chain], sample: FloatArray, regions: int, noise: float) -> float:
+    """About the bits of a tile of so many regions, a sample of which is given, in classes with these bases."""
+    bits = np.min([_bits(bases, sample, noise) for _, bases in chains], axis=0).mean()
+    told = sum(angle_bits(angles[angles != 0]) for angles, _ in chains)
+    return regions * _region_bits(float(bits), len(chains)) + told
 
 
 def _region_bits(bits: float, classes: int) -> float:

@@ -93,7 +93,7 @@ def test_angles_rebuild_a_basis_up_to_signs(seed: int) -> None:
     assert np.abs(np.abs(rebuilt.T @ basis) - np.eye(6)).max() < 0.05
 
 
-@pytest.mark.parametrize("bands", [1, 3, 10])
+@pytest.mark.parametrize("bands", [1, 3, 10, 16])
 def test_decoded_transform_is_the_one_encoded(bands: int) -> None:
     transform, _ = fit_spectral(correlated(bands) - 4000, 16.0)
     coder = SymbolEncoder()
@@ -140,6 +140,14 @@ def test_two_materials_become_two_classes_of_one_component_each() -> None:
     energy = (coefficients[GROUP_OF > 0][..., :14] ** 2).mean(axis=(0, 2, 3))
     assert energy[1:].sum() < 0.005 * energy.sum()
     assert rms(pixels_of(transform, coefficients) - halves(256)) < 0.2
+
+
+def test_the_unit_of_the_data_does_not_matter() -> None:
+    unit = 2.0**-20
+    large, _ = fit_spectral(halves(256), noise=10.0)
+    small, _ = fit_spectral(halves(256) * np.float32(unit), unit, 10 * unit)
+    assert np.array_equal(small.angles, large.angles)
+    assert np.array_equal(small.classes, large.classes)
 
 
 def test_one_material_stays_one_class() -> None:
