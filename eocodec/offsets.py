@@ -115,12 +115,16 @@ def choose_offsets(
     key += state_of(before) * np.int32(ESCAPE + 1) + index
     key += np.repeat(np.arange(channels, dtype=np.int32) * (rows * columns), area)
     counts = np.bincount(key, minlength=channels * rows * columns).reshape(channels, -1)
-    bits = tables.bits.copy()
+    bits = tables.bits.astype(np.float32)
     bits[: tables.first_class, 0] = LOST_BITS
     bits[: tables.first_class, 0, LIMIT] = 0
     shifts = np.arange(-REACH, REACH + 1)
     classes = np.clip(np.arange(-REACH, CLASSES)[None] + shifts[:, None], 0, CLASSES - 1)
-    cost = previous[0].size / area * (counts @ bits[classes].reshape(len(shifts), -1).T)
+    cost = (
+        previous[0].size
+        / area
+        * (counts.astype(np.float32) @ bits[classes].reshape(len(shifts), -1).T)
+    )
     cost += np.where(shifts, 4.0 + np.abs(shifts), 0.3)
     chosen: IntArray = (np.argmin(cost, axis=1) - REACH).astype(np.int32)
     return chosen

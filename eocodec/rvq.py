@@ -140,7 +140,7 @@ def encode_rvq(
         if coded.token_share <= CALM_TOKEN_SHARE:
             break
         calmer = _encode_latents(model, transform, latents, vectors, weight, layers)
-        if calmer.cost > coded.cost:
+        if calmer.cost(latents, finest) > coded.cost(latents, finest):
             break
         coded = calmer
     side = SideInformation(model.card.id[:16], step_scale).to_bytes()
@@ -151,7 +151,7 @@ def encode_rvq(
 
 @dataclass(frozen=True)
 class _Coded:
-    """Bodies of the layers and their cost in bits, the error that is left included.
+    """Bodies of the layers.
 
     ``latents`` (L, …, h, w) are what they decode to, in network units; ``token_share`` is the share of tokens in the
     bytes, 0 where there are no layers after them.
@@ -159,8 +159,12 @@ class _Coded:
 
     bodies: list[bytes]
     latents: FloatArray
-    cost: float
     token_share: float
+
+    def cost(self, latents: FloatArray, step: float) -> float:
+        """Bits, with what the error that is left of the latents is worth where the last step is this one."""
+        error = np.square((latents - self.latents) / step).sum(dtype=np.float64)
+        return 8 * sum(map(len, self.bodies)) + float(error) / LAMBDA
 
 
 def _encode_latents(
@@ -182,13 +186,12 @@ def _encode_latents(
         bodies.append(coder.finish())
     mean = model.mean(indices[:layers])
     if layers <= len(bodies):
-        return _Coded(bodies, mean, 0.0, 0.0)
+        return _Coded(bodies, mean, 0.0)
     stages = layers - len(indices)
     refinement, decoded = encode_refinement(model, latents - mean, indices, stages)
     decoded += mean
-    error = float(np.square((latents - decoded) / stage_step(stages - 1)).sum(dtype=np.float64))
     tokens, total = sum(map(len, bodies)), sum(map(len, bodies + refinement))
-    return _Coded(bodies + refinement, decoded, 8 * total + error / LAMBDA, tokens / total)
+    return _Coded(bodies + refinement, decoded, tokens / total)
 
 
 def choose_tokens(model: Model, vectors: FloatArray, weight: float) -> npt.NDArray[np.int32]:
