@@ -44,6 +44,8 @@ FINENESS = 8
 """The encoder looks up candidates for latents rounded to this part of a step."""
 BINS = 2 * (LIMIT + 1) * FINENESS + 1
 NEVER = np.float32(1e9)
+_PART = 2**14
+"""Costs are found for so many latents at once, which stay in the processor's cache."""
 WEIGHT_SHARE = 0.8
 """What a bit weighs here relative to plain stages of the same step."""
 
@@ -149,11 +151,16 @@ class TrellisTables:
         offset = units[runs.order] * runs.sign - runs.middle
         place = np.clip(np.rint(offset * FINENESS), -(BINS // 2), BINS // 2).astype(np.int32)
         place += runs.keys * np.int32(BINS) + np.int32(BINS // 2)
-        cost = still.take(place, axis=0)
-        cost -= offset[:, None] * slope.take(place, axis=0)
+        cost = np.empty((4, offset.size), np.float32)
+        for start in range(0, offset.size, _PART):
+            part = slice(start, start + _PART)
+            some = place[part]
+            costs = offset[part, None] * slope.take(some, axis=0)
+            np.subtract(still.take(some, axis=0), costs, out=costs)
+            cost[:, part] = costs.T
         beyond = np.abs(offset) > LIMIT + 0.5
-        cost[beyond] = (0, NEVER, 0, NEVER)
-        label = _cheapest_path(np.ascontiguousarray(cost.T), runs)
+        cost[:, beyond] = np.array([0, NEVER, 0, NEVER], np.float32)[:, None]
+        label = _cheapest_path(cost, runs)
         chosen = symbols.ravel()[place * 4 + label].astype(np.int32)
         plain = np.flatnonzero(beyond | RAW[runs.keys])
         chosen[plain] = np.rint(offset[plain])
