@@ -19,17 +19,16 @@ _SHARE_COUNTS = tuple(
 
 def write_marks(coder: SymbolEncoder, plane: BoolArray) -> None:
     """Code a plane (h, w)."""
+    if not plane.any():
+        coder.encode_uniform(np.zeros(1, np.int32), SHARES)
+        return
     before = np.pad(plane, ((0, 0), (1, 0)))[:, :-1]
     shares = []
     for context in range(2):
-        marked = plane[before == context]
-        used = np.bincount(marked, minlength=2)
+        used = np.bincount(plane[before == context], minlength=2)
         lengths = [used @ code_lengths(counts) for counts in _SHARE_COUNTS[1:]]
-        shares.append(1 + int(np.argmin(lengths)) if plane.any() else 0)
-    coder.encode_uniform(np.array(shares[:1]), SHARES)
-    if not plane.any():
-        return
-    coder.encode_uniform(np.array(shares[1:]), SHARES)
+        shares.append(1 + int(np.argmin(lengths)))
+    coder.encode_uniform(np.array(shares), SHARES)
     for column, marks in enumerate(plane.T):
         for context, share in enumerate(shares):
             coder.encode(marks[before[:, column] == context], _SHARE_COUNTS[share])

@@ -33,9 +33,6 @@ DoubleArray = npt.NDArray[np.float64]
 GROUPS = 8
 CLASSES = 4
 """Classes of regions that a tile can tell apart."""
-REGION = 2
-"""Blocks a side of a region, the footprint of a token."""
-
 _ROWS, _COLUMNS = np.mgrid[:BLOCK, :BLOCK]
 GROUP_OF = np.maximum(_ROWS, _COLUMNS).ravel()
 """Group of each of the 64 frequencies, counted row by row."""
@@ -78,7 +75,7 @@ class SpectralTransform:
     def bases(self) -> DoubleArray:
         """The bases (K, GROUPS, C, C); ``bases[n, g, c, k]`` is the share of component k in band c."""
         first = rotated(np.eye(len(self.mean)), self.angles[0, 0])
-        return np.stack([chained(first, angles[1:]) for angles in self.angles])
+        return np.stack([_chained(first, angles[1:]) for angles in self.angles])
 
     def apply(
         self, matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
@@ -87,13 +84,17 @@ class SpectralTransform:
 
         There may be one of each kind a block, or one a region.
         """
-        side = coefficients.shape[-1] // self.classes.shape[-1]
-        classes = self.classes.repeat(side, axis=0).repeat(side, axis=1).ravel()
+        classes = self._classes_of(coefficients)
         flat = coefficients.reshape(*coefficients.shape[:2], -1)
         out = np.empty_like(flat)
         for group, part, product in zip(GROUP_OF, flat, out, strict=True):
             product[:] = _product(matrices[:, group], part, classes)
         return out.reshape(coefficients.shape)
+
+    def _classes_of(self, coefficients: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Classes (h * w) of coefficients (64, C, h, w), one of each kind a block or a region."""
+        side = coefficients.shape[-1] // self.classes.shape[-1]
+        return self.classes.repeat(side, axis=0).repeat(side, axis=1).ravel()
 
     def inverse(
         self, coefficients: DoubleArray, unit: float, dtype: np.dtype[Any], stacked: int = 1
@@ -104,7 +105,7 @@ class SpectralTransform:
         are sums of integers below 2**53: the same on every machine.
         """
         matrices = np.rint(self.bases * 2**_BASIS_BITS)
-        classes = self.classes.repeat(REGION, axis=0).repeat(REGION, axis=1).ravel()
+        classes = self._classes_of(coefficients)
         flat = coefficients.reshape(*coefficients.shape[:2], -1)
         bands = np.empty_like(flat)
         for group, part, band in zip(GROUP_OF, flat, bands, strict=True):
@@ -162,7 +163,7 @@ def _groups(classes: int) -> npt.NDArray[np.int32]:
     return np.array([*range(GROUPS), *[*range(1, GROUPS)] * (classes - 1)], np.int32)
 
 
-def chained(first: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:
+def _chained(first: DoubleArray, angles: npt.NDArray[np.int32]) -> DoubleArray:
     """The bases of the groups (1 + n, C, C) from that of group 0 and the angles of the n others."""
     bases = [first]
     for row in angles:

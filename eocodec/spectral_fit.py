@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from eocodec.block_transform import BLOCK, block_transform
 from eocodec.rotations import angle_bits, angle_count, rotations_towards
-from eocodec.spectral import GROUP_OF, GROUPS, REGION, SpectralTransform
+from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
+REGION = 2
+"""Blocks a side of a region, the footprint of a token."""
 _SAMPLED = 256
 """About so many regions of a tile, evenly spread, decide on bases and classes."""
 _MOST_CLASSES = 3
@@ -204,17 +206,15 @@ def fit_spectral(
     coefficients = block_transform(pixels - centre[:, None, None], stacked)
     rows, columns = (size // REGION for size in coefficients.shape[2:])
     unit = noise or mean_unit
-    angles, bases, label = _fitted(coefficients * np.float32(1 / unit), noise / unit)
+    angles, label = _fitted(coefficients * np.float32(1 / unit), noise / unit)
     classes = label.reshape(rows, columns).astype(np.uint8)
     transform = SpectralTransform(angles, mean, mean_unit, classes)
-    matrices = bases.swapaxes(-2, -1).astype(np.float32)
+    matrices = transform.bases.swapaxes(-2, -1).astype(np.float32)
     return transform, transform.apply(matrices, coefficients)
 
 
-def _fitted(
-    coefficients: FloatArray, noise: float
-) -> tuple[IntArray, DoubleArray, npt.NDArray[np.intp]]:
-    """Angles (K, GROUPS, A) and bases (K, GROUPS, C, C) of the classes, and the class (R,) of each region."""
+def _fitted(coefficients: FloatArray, noise: float) -> tuple[IntArray, npt.NDArray[np.intp]]:
+    """Angles (K, GROUPS, A) of the classes, and the class (R,) of each region."""
     whole = group_covariances(coefficients)
     principal = principal_bases(whole)
     blocks = coefficients[0, 0].size
@@ -235,8 +235,7 @@ def _fitted(
     angles = np.zeros((len(chains), GROUPS, row.size), np.int32)
     angles[0, 0] = row
     angles[:, 1:] = [others for others, _ in chains]
-    bases = np.stack([np.concatenate([first[None], others]) for _, others in chains])
-    return angles, bases, label
+    return angles, label
 
 
 def _in_classes(

@@ -80,9 +80,13 @@ class Path:
     second: npt.NDArray[np.bool_]
 
 
+def _in_chains(context_class: int, state: int) -> bool:
+    return bool(CHAINED[context_class * STATES + state])
+
+
 def _chains(runs: Runs) -> int:
     """Number of chains of a stage."""
-    size = int(np.count_nonzero(CHAINED[runs.keys]))
+    size = sum(stop - start for *table, start, stop in runs.bounds if _in_chains(*table))
     return max(1, min(MOST_CHAINS, size // CHAIN_LENGTH))
 
 
@@ -172,7 +176,7 @@ class TrellisTables:
         for context_class, state, start, stop in runs.bounds:
             counts = self.counts[context_class, state]
             symbols = path.symbols[start:stop]
-            if not CHAINED[context_class * STATES + state]:
+            if not _in_chains(context_class, state):
                 encode_run(coder, symbols, counts[0], low_bits(context_class, state))
                 continue
             escaped = np.abs(symbols) > LIMIT
@@ -197,7 +201,7 @@ class TrellisTables:
         states = np.zeros(chains, np.uint8)
         for context_class, state, start, stop in runs.bounds:
             counts = self.counts[context_class, state]
-            if not CHAINED[context_class * STATES + state]:
+            if not _in_chains(context_class, state):
                 shift = low_bits(context_class, state)
                 symbols[start:stop] = decode_run(coder, stop - start, counts[0], shift)
                 continue
@@ -229,7 +233,7 @@ def _cheapest_path(cost: FloatArray, runs: Runs) -> npt.NDArray[np.uint8]:
     steps = [
         step
         for context_class, state, start, stop in runs.bounds
-        if CHAINED[context_class * STATES + state]
+        if _in_chains(context_class, state)
         for step in _steps(start, stop, chains)
     ]
     total = np.full((len(NEXT), chains), NEVER)
