@@ -1,4 +1,4 @@
-"""The networks that only the encoder runs, in floating point: pixels' coefficients to latents and token vectors.
+"""What only the encoder runs, in floating point: pixels' coefficients to latents and token vectors.
 
 They change which bytes are written, never what bytes decode to, so they may use what is fast: torch, and bfloat16 where
 the processor has it. Needs torch (``pip install eocodec[torch]``); decoding does not.
@@ -14,22 +14,24 @@ import numpy.typing as npt
 import torch
 
 from eocodec.cores import torch_on_one_core_in_workers
+from eocodec.integer_networks import LinearMap
 from eocodec.network_config import NetworkConfig
-from eocodec.networks import LinearTransform, TokenEncoder
+from eocodec.networks import TokenEncoder
 
 FloatArray = npt.NDArray[np.float32]
 
-PARTS = ("analysis.", "token_encoder.")
+PART = "token_encoder."
 
 
 class Encoder:
-    """Analysis and token encoder of a model.
+    """Inverse of the linear map, and token encoder of a model.
 
     Parameters
     ----------
     config : NetworkConfig
+    linear : LinearMap
     tensors : dict of str to ndarray
-        The tensors of the weights file whose names start with one of ``PARTS``.
+        The tensors of the weights file whose names start with ``PART``.
 
     Raises
     ------
@@ -37,27 +39,28 @@ class Encoder:
         A tensor is missing or has the wrong shape.
     """
 
-    def __init__(self, config: NetworkConfig, tensors: dict[str, npt.NDArray[Any]]) -> None:
-        self._analysis = LinearTransform(config.samples, config.latents)
+    def __init__(
+        self, config: NetworkConfig, linear: LinearMap, tensors: dict[str, npt.NDArray[Any]]
+    ) -> None:
+        self._linear = linear
         self._token_encoder = TokenEncoder(config)
-        for part, network in zip(PARTS, (self._analysis, self._token_encoder), strict=True):
-            state = {
-                name: torch.from_numpy(tensors[part + name].astype(np.float32))
-                for name in network.state_dict()
-            }
-            network.load_state_dict(state)
-            network.eval().requires_grad_(False)
+        state = {
+            name: torch.from_numpy(tensors[PART + name].astype(np.float32))
+            for name in self._token_encoder.state_dict()
+        }
+        self._token_encoder.load_state_dict(state)
+        self._token_encoder.eval().requires_grad_(False)
 
     def __call__(self, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coefficients (samples, …, h, w) in network units -> latents (L, …, h, w), token vectors (D, …, h/2, w/2)."""
+        latents = self._linear.invert(coefficients)
         with (
             torch_on_one_core_in_workers(),
             torch.inference_mode(),
             torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()),
         ):
-            latents = self._analysis(torch.from_numpy(coefficients)[None])
-            vectors = self._token_encoder(latents)
-        return latents[0].numpy(), vectors[0].numpy()
+            vectors = self._token_encoder(torch.from_numpy(latents)[None])
+        return latents, vectors[0].numpy()
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from eocodec.trellis import TrellisTables
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
+Place = tuple[npt.NDArray[Any], npt.NDArray[Any] | slice]
+"""Index of a part in arrays (L, positions)."""
 Coded = tuple[IntArray, FloatArray]
 """Integers of a part, and its values in steps, both flat."""
 
@@ -39,12 +42,12 @@ def _walk(
     smooth: SmoothLatents,
     tables: StageTables,
     log_scale: IntArray,
-    code: Callable[[FloatArray | None, npt.NDArray[np.intp], Runs], Coded],
+    code: Callable[[Place, FloatArray | None, Runs], Coded],
 ) -> FirstStage:
     """Run through the passes of the smooth latents and the others.
 
-    ``code`` gives the integers and the values of a part from the prediction of its latents (None for the others,
-    whose prediction is zero), their flat positions in the grid (L, …, h, w) and their tables.
+    ``code`` gives the integers and the values of a part from the place and the prediction of its latents (None for
+    the others, whose prediction is zero), and their tables.
     """
     latents, *grid = log_scale.shape
     area = prod(grid)
@@ -56,11 +59,10 @@ def _walk(
     for number, where in enumerate(passes(*grid)):
         if not where.flat.size or not smooth.channels.size:
             continue
-        place = (smooth.channels[:, None], where.flat)
+        place: Place = (smooth.channels[:, None], where.flat)
         predicted = smooth.predict(decoded.reshape(-1, *grid), number, where)
-        previous = np.zeros(predicted.size, np.int32)
-        runs = Runs.sort(classes[place].ravel(), previous, tables.first_class)
-        whole, value = code(predicted, smooth.channels[:, None] * area + where.flat, runs)
+        runs = Runs.sort(classes[place].ravel(), None, tables.first_class)
+        whole, value = code(place, predicted, runs)
         value = value.reshape(predicted.shape) * STEP
         integers[place] = whole.reshape(predicted.shape)
         values[place] = value
@@ -68,11 +70,11 @@ def _walk(
         decoded[:, where.flat] = predicted + value
     others = np.delete(np.arange(latents), smooth.channels)
     if others.size:
-        previous = np.zeros(others.size * area, np.int32)
-        runs = Runs.sort(classes[others].ravel(), previous, tables.first_class)
-        whole, value = code(None, others[:, None] * area + np.arange(area), runs)
-        integers[others] = whole.reshape(-1, area)
-        values[others] = value.reshape(-1, area) * STEP
+        place = (others, slice(None))
+        runs = Runs.sort(classes[place].ravel(), None, tables.first_class)
+        whole, value = code(place, None, runs)
+        integers[place] = whole.reshape(-1, area)
+        values[place] = value.reshape(-1, area) * STEP
     shape = log_scale.shape
     return FirstStage(integers.reshape(shape), prediction.reshape(shape), values.reshape(shape))
 
@@ -92,8 +94,10 @@ def encode_first_stage(
     latents; their integers stay 0.
     """
 
-    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> Coded:
-        units = residual.take(places)
+    flat = residual.reshape(len(residual), -1)
+
+    def code(place: Place, predicted: FloatArray | None, runs: Runs) -> Coded:
+        units = flat[place]
         if predicted is not None:
             units -= predicted
         units /= STEP
@@ -102,10 +106,10 @@ def encode_first_stage(
             if coder is not None:
                 trellis.encode(coder, path, runs)
             return np.zeros(runs.size, np.int32), trellis.reconstruct(path, runs)
-        integers = tables.quantise(units.ravel(), runs, weight)
+        symbols = tables.quantise(units.ravel(), runs, weight)
         if coder is not None:
-            tables.encode(coder, integers, runs)
-        return integers, tables.reconstruct(integers, runs)
+            tables.encode(coder, symbols, runs)
+        return runs.scatter(symbols), tables.reconstruct(symbols, runs)
 
     return _walk(smooth, tables, log_scale, code)
 
@@ -119,11 +123,11 @@ def decode_first_stage(
 ) -> FirstStage:
     """Inverse of :func:`encode_first_stage`; raises FormatError for invalid bytes."""
 
-    def code(predicted: FloatArray | None, places: npt.NDArray[np.intp], runs: Runs) -> Coded:
+    def code(_: Place, predicted: FloatArray | None, runs: Runs) -> Coded:
         if predicted is None and trellis is not None:
             values = trellis.reconstruct(trellis.decode(coder, runs), runs)
             return np.zeros(runs.size, np.int32), values
-        integers = tables.decode(coder, runs)
-        return integers, tables.reconstruct(integers, runs)
+        symbols = tables.decode(coder, runs)
+        return runs.scatter(symbols), tables.reconstruct(symbols, runs)
 
     return _walk(smooth, tables, log_scale, code)

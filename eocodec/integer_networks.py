@@ -8,12 +8,14 @@ A result is scaled back by one float32 multiplication and a rounding, both exact
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from eocodec.errors import ModelError
 
@@ -26,6 +28,10 @@ _COLUMN_FLOATS = 2**19
 
 _MAPPED = 1024
 """Positions that the linear map takes at once, which stay in the processor's cache."""
+_SPARSE = 0.1
+"""A matrix with a smaller share of weights other than zero is multiplied as a sparse one."""
+_NEGLIGIBLE = 1e-4
+"""Weights of the inverse below this become zero."""
 
 MEAN_LIMIT, SCALE_LIMIT = 32767, 96
 """Limits of the integers of the two token networks."""
@@ -186,7 +192,7 @@ class LinearMap:
     Attributes
     ----------
     weight : int16 array (samples, latents)
-        In units of 2**-WEIGHT_BITS.
+        In units of 2**-WEIGHT_BITS; where most are zero, the others alone are multiplied.
     """
 
     weight: npt.NDArray[np.int16]
@@ -198,19 +204,42 @@ class LinearMap:
             raise ModelError(f"the linear map may reach {worst} >= 2**53")
 
     @cached_property
-    def _matrix(self) -> npt.NDArray[np.float64]:
-        return self.weight.astype(np.float64)
+    def _matrix(self) -> Any:
+        return _sparse_if_it_pays(self.weight.astype(np.float64))
+
+    @cached_property
+    def _inverse(self) -> Any:
+        inverse = np.linalg.pinv(self.weight * 2.0**-WEIGHT_BITS).astype(np.float32)
+        inverse[np.abs(inverse) < _NEGLIGIBLE] = 0
+        return _sparse_if_it_pays(inverse)
 
     def __call__(self, latents: FloatArray) -> npt.NDArray[np.float64]:
         """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS."""
         flat = latents.reshape(len(latents), -1)
         limit = 2.0**LATENT_LIMIT_BITS
         total = np.empty((len(self.weight), flat.shape[1]))
-        for start in range(0, flat.shape[1], _MAPPED):
-            part = slice(start, start + _MAPPED)
+        for part in _parts(flat.shape[1]):
             fixed = np.rint(flat[:, part].astype(np.float64) * 2.0**LATENT_BITS)
             np.clip(fixed, -limit, limit, out=fixed)
             product = self._matrix @ fixed
             product *= 2.0 ** (COEFFICIENT_BITS - LATENT_BITS - WEIGHT_BITS)
             np.rint(product, out=total[:, part])
         return total.reshape(-1, *latents.shape[1:])
+
+    def invert(self, coefficients: FloatArray) -> FloatArray:
+        """Coefficients (samples, …, h, w) -> latents (L, …, h, w) nearest to them (least squares), in network units."""
+        flat = coefficients.reshape(len(coefficients), -1)
+        latents = np.empty((self.weight.shape[1], flat.shape[1]), np.float32)
+        for part in _parts(flat.shape[1]):
+            latents[:, part] = self._inverse @ np.ascontiguousarray(flat[:, part])
+        return latents.reshape(-1, *coefficients.shape[1:])
+
+
+def _parts(positions: int) -> Iterator[slice]:
+    for start in range(0, positions, _MAPPED):
+        yield slice(start, start + _MAPPED)
+
+
+def _sparse_if_it_pays(matrix: npt.NDArray[Any]) -> Any:
+    """Return the matrix as a sparse one where most of it is zero."""
+    return csr_array(matrix) if np.count_nonzero(matrix) < _SPARSE * matrix.size else matrix

@@ -104,7 +104,7 @@ class Model:
                 "(decoding and lossless coding do not)"
             ) from error
         try:
-            return Encoder(self.config, self.encoder_tensors)
+            return Encoder(self.config, self.linear, self.encoder_tensors)
         except (KeyError, RuntimeError) as error:
             raise ModelError(
                 f"weights of model {self.card.name} are incomplete: {error}"
@@ -201,7 +201,7 @@ def build_model(card: ModelCard, metadata: dict[str, str], tensors: dict[str, An
                 )
             ),
             tensors["codebooks"],
-            {k: v for k, v in tensors.items() if k.startswith(("analysis.", "token_encoder."))},
+            {k: v for k, v in tensors.items() if k.startswith("token_encoder.")},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"weights of model {card.name} are incomplete: {error}") from error

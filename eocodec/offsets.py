@@ -33,7 +33,7 @@ DENSITIES = 8
 """Tables of offsets, by the share of channels that have one; number 0 means none has."""
 LOST_BITS = 12.0
 """What a symbol other than 0 costs where an offset would leave its latent uncoded."""
-POSITIONS = 1024
+POSITIONS = 512
 """About so many positions of the latent grid decide."""
 
 
@@ -99,15 +99,14 @@ def choose_offsets(
     weight : float
         Squared steps that a bit is worth.
     """
-    stride = max(1, int(np.sqrt(previous[0].size / POSITIONS)))
+    stride = max(1, round((previous[0].size / POSITIONS) ** 0.5))
     part = (..., slice(None, None, stride), slice(None, None, stride))
     raw, before = raw_class_of(relative[part]).ravel(), previous[part].ravel()
     classes = np.clip(raw, 0, CLASSES - 1).astype(np.uint8)
     runs = Runs.sort(classes, before, tables.first_class)
-    integers = tables.quantise(units[part].ravel(), runs, weight)
     # Latents that are not coded are zero, of state 0: only their class counts.
     symbol = np.zeros(raw.shape, np.int32)
-    symbol[runs.order] = tables.symbols(integers, runs)
+    symbol[runs.order] = tables.quantise(units[part].ravel(), runs, weight)
     index = np.where(np.abs(symbol) > LIMIT, ESCAPE, symbol + LIMIT)
     channels, area = len(relative), len(raw) // len(relative)
     rows, columns = CLASSES + REACH, STATES * (ESCAPE + 1)

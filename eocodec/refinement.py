@@ -100,25 +100,46 @@ class Runs:
     bounds: list[tuple[int, int, int, int]]
 
     @classmethod
-    def sort(cls, classes: npt.NDArray[np.uint8], previous: IntArray, first: int) -> Runs:
-        """Sort flat latents; those of state 0 in classes below ``first`` are left out: their symbol is 0."""
-        state = state_of(previous)
-        coded = np.flatnonzero((classes >= first) | (state > 0))
-        keys = classes[coded] * np.uint8(STATES) + state[coded]
-        sorting = np.argsort(keys, kind="stable")
-        order = coded[sorting]
-        before = previous[order]
-        sign = np.where(before < 0, np.int32(-1), np.int32(1))
+    def sort(cls, classes: npt.NDArray[np.uint8], previous: IntArray | None, first: int) -> Runs:
+        """Sort flat latents; those of state 0 in classes below ``first`` are left out: their symbol is 0.
+
+        ``previous`` is None before stage 0.
+        """
+        tables = classes * np.uint8(STATES)
+        coded = classes >= first
+        if previous is not None:
+            state = state_of(previous)
+            tables += state
+            coded |= state > 0
+        places = np.flatnonzero(coded)
+        keys = tables[places]
+        order = places[np.argsort(keys, kind="stable")]
         ends = np.cumsum(np.bincount(keys, minlength=CLASSES * STATES))
-        bounds = []
-        for key in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
-            context_class, state_number = divmod(key, STATES)
-            start = int(ends[key - 1]) if key else 0
-            bounds.append((context_class, state_number, start, int(ends[key])))
-        return cls(previous.size, order, sign, RATIO * before * sign, keys[sorting], bounds)
+        sizes = np.diff(ends, prepend=0)
+        used = np.flatnonzero(sizes)
+        bounds = [
+            (*divmod(key, STATES), stop - size, stop)
+            for key, size, stop in zip(
+                used.tolist(), sizes[used].tolist(), ends[used].tolist(), strict=True
+            )
+        ]
+        keys = np.repeat(used.astype(np.uint8), sizes[used])
+        if previous is None:
+            sign = np.broadcast_to(np.int32(1), order.shape)
+            middle = np.broadcast_to(np.int32(0), order.shape)
+        else:
+            before = previous[order]
+            sign = np.where(before < 0, np.int32(-1), np.int32(1))
+            middle = RATIO * before * sign
+        return cls(classes.size, order, sign, middle, keys, bounds)
+
+    def offsets(self, units: FloatArray) -> FloatArray:
+        """What the stage quantises of the coded latents, from flat latents in its steps."""
+        sign, middle = self.sign.astype(np.float32), self.middle.astype(np.float32)
+        return units[self.order] * sign - middle
 
     def scatter(self, symbols: IntArray) -> IntArray:
-        """Integers (size,) after the stage from the symbols of the coded latents."""
+        """Integers (size,) after the stage from the symbols of the coded latents, in the order of the runs."""
         out = np.zeros(self.size, np.int32)
         out[self.order] = (symbols + self.middle) * self.sign
         return out
@@ -193,8 +214,8 @@ class StageTables:
         return np.array(edges, np.float32), np.array(hull, np.int32) - LIMIT
 
     def quantise(self, units: FloatArray, runs: Runs, weight: float) -> IntArray:
-        """Choose the integers of flat latents given in steps of this stage; ``weight`` is lambda in steps**2."""
-        offset = units[runs.order] * runs.sign - runs.middle
+        """Choose the symbols of flat latents given in steps of this stage; ``weight`` is lambda in steps**2."""
+        offset = runs.offsets(units)
         symbols = np.empty(offset.shape, np.int32)
         for context_class, state, start, stop in runs.bounds:
             part = offset[start:stop]
@@ -205,16 +226,10 @@ class StageTables:
                 symbols[start:stop] = chosen[np.searchsorted(edges, part)]
         far = np.flatnonzero(np.abs(offset) > LIMIT + 0.5)
         symbols[far] = np.rint(offset[far])
-        return runs.scatter(symbols)
+        return symbols
 
-    def symbols(self, integers: IntArray, runs: Runs) -> IntArray:
-        """Symbols of the coded latents that lead to these integers."""
-        out: IntArray = integers[runs.order] * runs.sign - runs.middle
-        return out
-
-    def encode(self, coder: SymbolEncoder, integers: IntArray, runs: Runs) -> None:
-        """Range-code the integers, run by run."""
-        symbols = self.symbols(integers, runs)
+    def encode(self, coder: SymbolEncoder, symbols: IntArray, runs: Runs) -> None:
+        """Range-code the symbols, run by run."""
         for context_class, state, start, stop in runs.bounds:
             shift = low_bits(context_class, state)
             encode_run(coder, symbols[start:stop], self.counts[context_class, state], shift)
@@ -231,14 +246,13 @@ class StageTables:
         for context_class, state, start, stop in runs.bounds:
             counts, shift = self.counts[context_class, state], low_bits(context_class, state)
             symbols[start:stop] = decode_run(coder, stop - start, counts, shift)
-        out = runs.scatter(symbols)
-        if out.size and np.abs(out).max() > MAX_MAGNITUDE:
+        if np.abs(symbols + runs.middle).max(initial=0) > MAX_MAGNITUDE:
             raise FormatError("a latent is out of range")
-        return out
+        return symbols
 
-    def reconstruct(self, integers: IntArray, runs: Runs) -> FloatArray:
+    def reconstruct(self, symbols: IntArray, runs: Runs) -> FloatArray:
         """Values of the latents in steps of this stage."""
-        return restore(self.symbols(integers, runs), runs, runs.keys, self._moves)
+        return restore(symbols, runs, runs.keys, self._moves)
 
     @cached_property
     def _moves(self) -> FloatArray:
@@ -295,10 +309,14 @@ def read_escapes(coder: SymbolDecoder, symbols: IntArray, shift: int = 0) -> Non
 
 
 def relative_points(points: FloatArray) -> FloatArray:
-    """Reconstruction points (…, 2 LIMIT + 1) relative to their symbols, flat."""
+    """Reconstruction points (CLASSES, STATES, …, 2 LIMIT + 1) relative to their symbols, flat.
+
+    With zeros for the symbols on both sides, and for those that have raw bits.
+    """
     symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
-    relative: FloatArray = (points - symbols).astype(np.float32).ravel()
-    return relative
+    relative = (points - symbols).astype(np.float32)
+    relative.reshape(len(RAW), -1)[RAW] = 0
+    return np.pad(relative, [(0, 0)] * (points.ndim - 1) + [(1, 1)]).ravel()
 
 
 def restore(symbols: IntArray, runs: Runs, rows: npt.NDArray[Any], moves: FloatArray) -> FloatArray:
@@ -307,9 +325,11 @@ def restore(symbols: IntArray, runs: Runs, rows: npt.NDArray[Any], moves: FloatA
     ``moves`` are what :func:`relative_points` gave; ``rows`` tells which table of them a
     latent has.
     """
-    inside = (symbols >= -LIMIT) & (symbols <= LIMIT) & ~RAW[runs.keys]
-    index = rows * np.int32(2 * LIMIT + 1) + np.clip(symbols, -LIMIT, LIMIT) + LIMIT
-    moved = np.where(inside, moves.take(index), np.float32(0))
+    index = np.clip(symbols, -LIMIT - 1, LIMIT + 1) + (LIMIT + 1)
+    index += rows * np.int32(2 * LIMIT + 3)
+    values = (symbols + runs.middle).astype(np.float32)
+    values += moves.take(index)
+    values *= runs.sign
     out = np.zeros(runs.size, np.float32)
-    out[runs.order] = (symbols + runs.middle + moved) * runs.sign
+    out[runs.order] = values
     return out

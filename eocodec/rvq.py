@@ -232,8 +232,9 @@ def encode_refinement(
             model.trellis[stage].encode(coder, path, runs)
             values = model.trellis[stage].reconstruct(path, runs)
         else:
-            integers = tables.quantise(units, runs, LAMBDA).reshape(integers.shape)
-            tables.encode(coder, integers.ravel(), runs)
+            symbols = tables.quantise(units, runs, LAMBDA)
+            tables.encode(coder, symbols, runs)
+            integers = runs.scatter(symbols).reshape(integers.shape)
         bodies.append(coder.finish())
     return bodies, _refined(first.prediction, values, stage)
 
@@ -346,11 +347,12 @@ def decode_refinement(
         relative = shift_scales(stage_scale(log_scale, stage), offsets)
         runs = _runs(tables, relative, integers)
         if not last:
-            integers = tables.decode(coder, runs).reshape(log_scale.shape)
+            symbols = tables.decode(coder, runs)
+            integers = runs.scatter(symbols).reshape(log_scale.shape)
     if last:
         path = model.trellis[stage].decode(coder, runs)
         return _refined(first.prediction, model.trellis[stage].reconstruct(path, runs), stage)
-    return _refined(first.prediction, tables.reconstruct(integers.ravel(), runs), stage)
+    return _refined(first.prediction, tables.reconstruct(symbols, runs), stage)
 
 
 def _open_stage(

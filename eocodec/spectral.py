@@ -15,6 +15,7 @@ turn the previous group's basis into a group's, the first from the bands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -90,6 +91,14 @@ class SpectralTransform:
         for group, part, product in zip(GROUP_OF, flat, out, strict=True):
             product[:] = _product(matrices[:, group], part, classes)
         return out.reshape(coefficients.shape)
+
+    def of_class(self, candidates: Sequence[npt.NDArray[Float]]) -> npt.NDArray[Float]:
+        """Coefficients (64, C, h, w), at each place those of its class among the candidates."""
+        classes = self._classes_of(candidates[0]).reshape(candidates[0].shape[2:])
+        out = candidates[0].copy()
+        for number, coefficients in enumerate(candidates[1:], 1):
+            np.copyto(out, coefficients, where=classes == number)
+        return out
 
     def _classes_of(self, coefficients: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Classes (h * w) of coefficients (64, C, h, w), one of each kind a block or a region."""

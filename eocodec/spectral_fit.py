@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocodec.block_transform import BLOCK, block_transform
+from eocodec.integer_networks import per_channel
 from eocodec.rotations import angle_bits, angle_count, rotations_towards
 from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform
 
@@ -111,13 +112,19 @@ def jointly_diagonal(bases: DoubleArray, covariances: FloatArray, noise: float) 
     return bases
 
 
-def _bits(bases: DoubleArray, covariances: FloatArray, noise: float) -> DoubleArray:
-    """About the bits (R,) that the coefficients of regions take under bases (GROUPS - 1, C, C)."""
+def _variances(bases: DoubleArray, covariances: FloatArray) -> FloatArray:
+    """Variances (G, C, R) of the components under bases (G, C, C) in regions of covariances (G, R, C, C)."""
     narrow = bases.astype(np.float32)
     product = _turned(covariances, narrow)
     product *= narrow[:, None]
-    spread = product.sum(axis=2).clip(0) + np.float32(noise**2 + 1e-6)
-    bits: DoubleArray = _MEMBERS[1:] * (REGION**2 / 2) @ np.log2(spread).sum(axis=2)
+    variances: FloatArray = product.sum(axis=2).clip(0).swapaxes(1, 2)
+    return variances
+
+
+def _bits(variances: FloatArray, noise: float) -> DoubleArray:
+    """About the bits (…) that the coefficients of regions take, from the variances (GROUPS - 1, C, …) of components."""
+    logs = np.log2(variances + np.float32(noise**2 + 1e-6)).sum(axis=1)
+    bits: DoubleArray = np.tensordot(_MEMBERS[1:] * (REGION**2 / 2), logs, 1)
     return bits
 
 
@@ -136,7 +143,7 @@ def _sorted_regions(
         for k in range(number):
             if np.count_nonzero(label == k) >= _FEWEST:
                 bases[k] = jointly_diagonal(bases[k], covariances[:, label == k], noise)
-        bits = np.stack([_bits(b, covariances, noise) for b in bases])
+        bits = np.stack([_bits(_variances(b, covariances), noise) for b in bases])
         label = bits.argmin(axis=0)
     return label, bases, float(bits.min(axis=0).mean())
 
@@ -206,15 +213,33 @@ def fit_spectral(
     coefficients = block_transform(pixels - centre[:, None, None], stacked)
     rows, columns = (size // REGION for size in coefficients.shape[2:])
     unit = noise or mean_unit
-    angles, label = _fitted(coefficients * np.float32(1 / unit), noise / unit)
-    classes = label.reshape(rows, columns).astype(np.uint8)
+    angles = _fitted(coefficients * np.float32(1 / unit), noise / unit)
+    classes = np.zeros((rows, columns), np.uint8)
     transform = SpectralTransform(angles, mean, mean_unit, classes)
     matrices = transform.bases.swapaxes(-2, -1).astype(np.float32)
-    return transform, transform.apply(matrices, coefficients)
+    flat = coefficients.reshape(*coefficients.shape[:2], -1)
+    tried = [(bases[GROUP_OF] @ flat).reshape(coefficients.shape) for bases in matrices]
+    if len(tried) == 1:
+        return transform, tried[0]
+    bits = [_bits(_region_variances(components) / unit**2, noise / unit) for components in tried]
+    classes[:] = np.argmin(bits, axis=0)
+    return transform, transform.of_class(tried)
 
 
-def _fitted(coefficients: FloatArray, noise: float) -> tuple[IntArray, npt.NDArray[np.intp]]:
-    """Angles (K, GROUPS, A) of the classes, and the class (R,) of each region."""
+def _region_variances(components: FloatArray) -> FloatArray:
+    """Second moments (GROUPS - 1, C, h / 2, w / 2) of components (64, C, h, w) over each region."""
+    _, count, rows, columns = components.shape
+    energy = np.zeros((GROUPS, count, rows, columns), np.float32)
+    for group, part in zip(GROUP_OF, components, strict=True):
+        energy[group] += np.square(part)
+    split = energy[1:].reshape(-1, count, rows // REGION, REGION, columns // REGION, REGION)
+    variances: FloatArray = split.sum(axis=(3, 5))
+    variances /= per_channel(_MEMBERS[1:] * REGION**2, 4)
+    return variances
+
+
+def _fitted(coefficients: FloatArray, noise: float) -> IntArray:
+    """Angles (K, GROUPS, A) of the classes."""
     whole = group_covariances(coefficients)
     principal = principal_bases(whole)
     blocks = coefficients[0, 0].size
@@ -226,51 +251,36 @@ def _fitted(coefficients: FloatArray, noise: float) -> tuple[IntArray, npt.NDArr
     down = -(-rows * columns // (across * _SAMPLED))
     sample = local_covariances(coefficients, down, across)
     joint = jointly_diagonal(principal[1:], sample, noise)
-    chains = [_chain(first, joint, whole[1:], blocks, noise)]
-    chains = _in_classes(chains, first, joint, sample, blocks, noise)
-    label = np.zeros(rows * columns, np.intp)
-    if len(chains) > 1:
-        local = local_covariances(coefficients)
-        label = np.argmin([_bits(bases, local, noise) for _, bases in chains], axis=0)
+    one = _chain(first, joint, whole[1:], blocks, noise)
+    regions = rows * columns
+    told = angle_bits(one.angles[one.angles != 0])
+    chains = [
+        _chain(first, target, sample[:, members].mean(axis=1), blocks * members.mean(), noise)
+        for members, target in _classes(joint, sample, regions, told, noise)
+    ] or [one]
     angles = np.zeros((len(chains), GROUPS, row.size), np.int32)
     angles[0, 0] = row
     angles[:, 1:] = [others for others, _ in chains]
-    return angles, label
+    return angles
 
 
-def _in_classes(
-    chains: list[_Chain],
-    first: DoubleArray,
-    joint: DoubleArray,
-    sample: FloatArray,
-    blocks: int,
-    noise: float,
-) -> list[_Chain]:
-    """The bases of one class, or those of as many classes as pay, by the covariances of a sample of the regions."""
-    regions = blocks // REGION**2
-    cost = _cost(chains, sample, regions, noise)
+def _classes(
+    joint: DoubleArray, sample: FloatArray, regions: int, told: float, noise: float
+) -> list[tuple[npt.NDArray[np.bool_], DoubleArray]]:
+    """The members and the bases of each class, by a sample (GROUPS - 1, R, C, C) of so many regions.
+
+    None where classes do not pay; ``told`` are about the bits that the bases of one take.
+    """
+    found: list[tuple[npt.NDArray[np.bool_], DoubleArray]] = []
+    bits = float(_bits(_variances(joint, sample), noise).mean())
+    cost = regions * _region_bits(bits, 1) + told
     for number in range(2, min(_MOST_CLASSES, sample.shape[1] // _FEWEST) + 1):
         label, targets, bits = _sorted_regions(joint, sample, noise, number)
-        sizes = np.bincount(label, minlength=number)
-        if sizes.min() < _FEWEST or regions * _region_bits(bits, number) >= cost:
+        now = regions * _region_bits(bits, number) + number * told
+        if np.bincount(label, minlength=number).min() < _FEWEST or now >= cost:
             break
-        tried = []
-        for k, target in enumerate(targets):
-            members = sample[:, label == k].mean(axis=1)
-            share = float(sizes[k] / sample.shape[1])
-            tried.append(_chain(first, target, members, share * blocks, noise))
-        now = _cost(tried, sample, regions, noise)
-        if not now < cost:
-            break
-        chains, cost = tried, now
-    return chains
-
-
-def _cost(chains: list[_Chain], sample: FloatArray, regions: int, noise: float) -> float:
-    """About the bits of a tile of so many regions, a sample of which is given, in classes with these bases."""
-    bits = np.min([_bits(bases, sample, noise) for _, bases in chains], axis=0).mean()
-    told = sum(angle_bits(angles[angles != 0]) for angles, _ in chains)
-    return regions * _region_bits(float(bits), len(chains)) + told
+        found, cost = [(label == k, target) for k, target in enumerate(targets)], now
+    return found
 
 
 def _region_bits(bits: float, classes: int) -> float:

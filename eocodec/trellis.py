@@ -38,7 +38,7 @@ IntArray = npt.NDArray[np.int32]
 
 QUANTISERS = 2
 MOST_CHAINS = 2048
-CHAIN_LENGTH = 512
+CHAIN_LENGTH = 256
 """Chains are at least about so long, unless there are ``MOST_CHAINS``."""
 FINENESS = 8
 """The encoder looks up candidates for latents rounded to this part of a step."""
@@ -91,10 +91,9 @@ def _chains(runs: Runs) -> int:
 
 
 def _steps(start: int, stop: int, chains: int) -> Iterator[tuple[slice, int]]:
-    """Latents of a run that the chains take at the same time, and how many: each takes consecutive ones."""
-    spacing = -(-(stop - start) // chains)
-    for first in range(start, start + spacing):
-        yield slice(first, stop, spacing), -(-(stop - first) // spacing)
+    """Latents of a run that the chains take at the same time, one each, and how many."""
+    for first in range(start, stop, chains):
+        yield slice(first, min(first + chains, stop)), min(chains, stop - first)
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class TrellisTables:
         ``weight`` are the squared steps that a bit is worth in a plain stage.
         """
         symbols, still, slope = self._candidates(weight * WEIGHT_SHARE)
-        offset = units[runs.order] * runs.sign - runs.middle
+        offset = runs.offsets(units)
         place = np.clip(np.rint(offset * FINENESS), -(BINS // 2), BINS // 2).astype(np.int32)
         place += runs.keys * np.int32(BINS) + np.int32(BINS // 2)
         cost = np.empty((4, offset.size), np.float32)

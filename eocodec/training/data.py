@@ -18,20 +18,17 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from eocodec.block_transform import BLOCK, block_transform
 from eocodec.errors import InputError
 from eocodec.resample import upsample2
-from eocodec.spectral import GROUP_OF
-from eocodec.spectral_fit import group_covariances, principal_bases
+from eocodec.rvq import NOISE
+from eocodec.spectral_fit import fit_spectral
+from eocodec.tile_transform import MEAN_PARTS, TOKEN_BLOCK
 from eocodec.training.batches import stream_batches
-from eocodec.training.windows import Moments, SceneStatistics
 
 FloatArray = npt.NDArray[np.float32]
 
 STACK_FROM_NATIVE = (0, 1, 2, 4, 5, 6, 3, 7, 8, 9)
 """Positions of the model's bands in (four 10 m bands, six 20 m bands)."""
-INSIDE = 0.7
-"""Share of batches whose coefficients are cut out of larger tiles."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +159,10 @@ class Sampler:
     def __init__(self, scenes: list[Scene], unit: float, *, spectral: bool = True) -> None:
         self.scenes = scenes
         self.unit = unit
-        self.statistics: list[SceneStatistics] | None = None
-        if spectral:
-            self.statistics = [SceneStatistics(s.pixels) for s in scenes]
+        self.spectral = spectral
 
-    def crop(
-        self, number: int, size: int, rng: np.random.Generator
-    ) -> tuple[FloatArray, Moments | None]:
-        """Cut a random crop (10, size, size) of a scene, at times at half its resolution.
-
-        With its moments, those of a window around it at the scene's own resolution.
-        """
+    def crop(self, number: int, size: int, rng: np.random.Generator) -> FloatArray:
+        """Cut a random crop (10, size, size) of a scene, at times at half its resolution."""
         scene = self.scenes[number]
         height, width = scene.pixels.shape[1:]
         zoom = 2 if min(height, width) >= 2 * size and rng.random() < 0.2 else 1
@@ -182,41 +172,41 @@ class Sampler:
         crop = scene.pixels[:, top : top + extent, left : left + extent].astype(np.float32)
         if zoom == 2:
             crop = crop.reshape(len(crop), size, 2, size, 2).mean(axis=(2, 4), dtype=np.float32)
-        if self.statistics is None or zoom == 2:
-            return crop, None
-        return crop, self.statistics[number].around(top, left, size, rng)
+        return crop
 
     def draw(self, count: int, size: int, rng: np.random.Generator) -> FloatArray:
         """Draw a batch in network units.
 
-        Coefficients (count, samples, size/8, size/8), or bands (count, 10, size, size). Coefficients are
-        mostly those of the inside of a tile, else of a whole one, whose outer edges are not filtered.
+        Coefficients (count, samples, size/8, size/8), every crop being a tile, or bands (count, 10, size, size).
         """
-        sides = [min(s.pixels.shape[1:]) for s in self.scenes]
-        spare = self.statistics is not None and max(sides) >= size + 2 * BLOCK
-        margin = BLOCK if spare and rng.random() < INSIDE else 0
-        size += 2 * margin
-        fitting = [i for i, side in enumerate(sides) if side >= size]
+        fitting = [i for i, scene in enumerate(self.scenes) if min(scene.pixels.shape[1:]) >= size]
         weights = [self.scenes[i].weight * self.scenes[i].pixels[0].size ** 0.5 for i in fitting]
         chosen = rng.choice(fitting, count, p=np.array(weights) / sum(weights))
         batch = []
         for number in chosen:
             for _ in range(8):  # prefer crops without nodata
-                crop, moments = self.crop(number, size, rng)
+                crop = self.crop(number, size, rng)
                 if (crop == 0).mean() < 0.01:
                     break
-            augmentation = Augmentation.draw(len(crop), rng)
-            pixels = augmentation(crop, rng)
-            if self.statistics is None:
-                batch.append(pixels / np.float32(self.unit))
-                continue
-            if moments is not None:
-                moments = moments.changed(augmentation.gain, augmentation.noise)
-            if augmentation.haze:
-                moments = None
-            batch.append(prepare(pixels, self.unit, moments))
-        inside = slice(margin // BLOCK, (size - margin) // BLOCK)
-        return np.stack(batch)[..., inside, inside] if margin else np.stack(batch)
+            pixels = Augmentation.draw(len(crop), rng)(crop, rng)
+            batch.append(self.prepare(pixels))
+        return np.stack(batch)
+
+    def prepare(self, pixels: FloatArray) -> FloatArray:
+        """Coefficients (samples, h, w) in network units of pixels (bands, H, W), H and W multiples of 16; or bands."""
+        unit = np.float32(self.unit)
+        if not self.spectral:
+            return pixels / unit
+        _, coefficients = fit_spectral(pixels, self.unit / MEAN_PARTS, NOISE * self.unit)
+        return coefficients.reshape(-1, *coefficients.shape[2:]) / unit
+
+    def whole(self) -> list[FloatArray]:
+        """The scenes, cut to whole token blocks and prepared."""
+        tiles = []
+        for scene in self.scenes:
+            height, width = (n // TOKEN_BLOCK * TOKEN_BLOCK for n in scene.pixels.shape[1:])
+            tiles.append(self.prepare(scene.pixels[:, :height, :width].astype(np.float32)))
+        return tiles
 
     def stream(
         self, sizes: tuple[tuple[int, int], ...], seed: int, start: int = 0
@@ -227,33 +217,3 @@ class Sampler:
     def alike(self) -> Sampler:
         """Return itself: crops of one side have one shape."""
         return self
-
-
-def prepare(pixels: FloatArray, unit: float, moments: Moments | None = None) -> FloatArray:
-    """Coefficients (samples, h, w) in network units of pixels (bands, H, W), H and W multiples of 8.
-
-    The spectral bases are those of ``moments``, or the pixels' own.
-    """
-    mean = pixels.mean(axis=(1, 2), dtype=np.float64) if moments is None else moments.mean
-    coefficients = block_transform(pixels - mean.astype(np.float32)[:, None, None])
-    covariances = group_covariances(coefficients) if moments is None else moments.covariances
-    bases = principal_bases(covariances).astype(np.float32)[GROUP_OF]
-    flat = coefficients.reshape(*coefficients.shape[:2], -1)
-    rotated: FloatArray = bases.transpose(0, 2, 1) @ flat
-    return rotated.reshape(-1, *coefficients.shape[2:]) / np.float32(unit)
-
-
-def validation_tiles(
-    scenes: list[Scene],
-    unit: float,
-    *,
-    spectral: bool = True,
-    multiple: int = 16,
-) -> list[FloatArray]:
-    """Cut scenes to whole blocks: coefficients (samples, h, w) or bands (10, H, W) in network units."""
-    tiles = []
-    for scene in scenes:
-        height, width = (n // multiple * multiple for n in scene.pixels.shape[1:])
-        pixels = scene.pixels[:, :height, :width].astype(np.float32)
-        tiles.append(prepare(pixels, unit) if spectral else pixels / np.float32(unit))
-    return tiles

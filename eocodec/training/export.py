@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from eocodec.bands import MODEL_BANDS
 from eocodec.codec_models import find_card
-from eocodec.encoder import PARTS as ENCODER_PARTS
+from eocodec.encoder import PART as ENCODER_PART
 from eocodec.integer_networks import MEAN_LIMIT, SCALE_LIMIT, IntegerConv, per_channel
 from eocodec.model import build_model
 from eocodec.networks import RVQVAE
@@ -42,7 +42,10 @@ def _conv_tensors(name: str, layer: IntegerConv) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Sizes of the fit (crops as number and side, refinement stages), and what the card says."""
+    """Sizes of the fit (crops as number and side, refinement stages), and what the card says.
+
+    Weights of the synthesis below ``least_weight`` become zero.
+    """
 
     description: str = "Sentinel-2, up to ten bands at 10 m, reflectance x 10000"
     licence: str = "Apache-2.0"
@@ -52,6 +55,7 @@ class ExportSettings:
     stages: int = 5
     calibration_side: int = 128
     seed: int = 7
+    least_weight: float = 0.0
 
 
 def export_model(
@@ -73,6 +77,9 @@ def export_model(
     networks = networks.eval().requires_grad_(False)
     for parameter in networks.parameters():
         parameter.data = parameter.data.half().float()
+    basis = networks.synthesis.basis
+    basis[basis.abs() < settings.least_weight] = 0
+    networks.analysis.basis.copy_(torch.linalg.pinv(basis))
     codebooks = networks.quantizer.codebooks
     rng = np.random.default_rng(settings.seed)
     calibration = []
@@ -99,7 +106,7 @@ def export_model(
     tokens = fit_tokens(samples, codebooks)
     tensors: dict[str, npt.NDArray[Any]] = {"codebooks": codebooks.numpy()}
     for name, value in networks.state_dict().items():
-        if name.startswith(ENCODER_PARTS):
+        if name.startswith(ENCODER_PART):
             tensors[name] = value.half().numpy()
     tensors["mean.unit"] = mean_unit
     for name, network in (("mean", mean), ("scale", scale)):
@@ -115,7 +122,7 @@ def export_model(
     tensors["trellis.points"] = np.stack([t.points for t in trellis])
     tensors["tokens.counts"] = tokens.counts
     tensors["tokens.cluster"] = tokens.cluster
-    tensors["linear.weight"] = integer_linear_map(networks.synthesis.basis).weight
+    tensors["linear.weight"] = integer_linear_map(basis).weight
     metadata = {"network": json.dumps(asdict(networks.config)), "first_class": str(FIRST_CLASS)}
     build_model(find_card(), metadata, tensors)  # proves the integer networks exact
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from eocodec.errors import InputError
 from eocodec.networks import RVQVAE
 from eocodec.training.config import TrainingConfig
-from eocodec.training.data import Sampler, load_scenes, validation_tiles
+from eocodec.training.data import Sampler, load_scenes
 from eocodec.training.export import export_model
 from eocodec.training.fields import FieldSampler, load_fields, validation_fields
 from eocodec.training.hyperprior import Hyperprior, HyperpriorObjective
@@ -93,7 +93,7 @@ class Trainer:
             spectral = config.family == "rvq"
             self.sampler = Sampler(load_scenes(data, "train"), self.unit, spectral=spectral)
             validation = [s for s in load_scenes(data, "val") if "/" not in s.name]
-            self.tiles = validation_tiles(validation, self.unit, spectral=spectral)
+            self.tiles = Sampler(validation, self.unit, spectral=spectral).whole()
         self.checkpoint = folder / "checkpoint.pt"
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():

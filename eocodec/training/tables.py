@@ -70,18 +70,16 @@ def fit_tables(
     """Alternate assignment and counting; latents flat, in steps of the stage. Returns tables, integers."""
     tables = start
     for _ in range(rounds):
-        integers = tables.quantise(units, runs, weight)
-        tables = count_symbols(tables, units, integers, runs)
-    return tables, tables.quantise(units, runs, weight)
+        tables = count_symbols(tables, units, tables.quantise(units, runs, weight), runs)
+    return tables, runs.scatter(tables.quantise(units, runs, weight))
 
 
 def count_symbols(
-    tables: StageTables, units: FloatArray, integers: IntArray, runs: Runs
+    tables: StageTables, units: FloatArray, symbols: IntArray, runs: Runs
 ) -> StageTables:
     """Count symbols and average the latents of each; the zero state is symmetric."""
     counts, points = tables.counts.copy(), tables.points.copy()
-    symbols = tables.symbols(integers, runs)
-    offsets = units[runs.order] * runs.sign - runs.middle
+    offsets = runs.offsets(units)
     prior = np.arange(-LIMIT, LIMIT + 1, dtype=np.float64)
     for context_class, state, start, stop in runs.bounds:
         symbol = symbols[start:stop].astype(np.int64)
@@ -121,7 +119,7 @@ def fit_trellis(
 ) -> TrellisTables:
     """Alternate paths and counting; latents flat, in steps of the stage, which ``plain`` codes elsewhere."""
     tables = initial_trellis(plain)
-    offsets = (units[runs.order] * runs.sign - runs.middle).astype(np.float64)
+    offsets = runs.offsets(units)
     for _ in range(rounds):
         path = tables.quantise(units, runs, weight)
         inside = np.abs(path.symbols) <= LIMIT
@@ -200,8 +198,7 @@ def fit_first_stage(
     """Fit the tables of the first stage, predictions in the loop, also for tiles that end with it."""
     tables = initial_tables()
     relative = np.concatenate([stage_scale(s.log_scale, 0).ravel() for s in samples])
-    previous = np.zeros(relative.shape, np.int32)
-    runs = Runs.sort(class_of(relative), previous, FIRST_CLASS)
+    runs = Runs.sort(class_of(relative), None, FIRST_CLASS)
     for _ in range(rounds):
         coded = [
             encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None)
@@ -210,14 +207,14 @@ def fit_first_stage(
         left = [s.residual - c.prediction for s, c in zip(samples, coded, strict=True)]
         flat = (np.concatenate([x.ravel() for x in left]) / stage_step(0)).astype(np.float32)
         integers = np.concatenate([c.integers.ravel() for c in coded])
-        tables = count_symbols(tables, flat, integers, runs)
+        tables = count_symbols(tables, flat, integers[runs.order], runs)
     coded = [
         encode_first_stage(tables, smooth, s.residual, s.log_scale, LAMBDA, None) for s in samples
     ]
     others = np.delete(np.arange(len(samples[0].residual)), smooth.channels)
     residual = np.concatenate([s.residual[others].ravel() for s in samples])
     relative = np.concatenate([stage_scale(s.log_scale[others], 0).ravel() for s in samples])
-    runs = Runs.sort(class_of(relative), np.zeros(relative.shape, np.int32), FIRST_CLASS)
+    runs = Runs.sort(class_of(relative), None, FIRST_CLASS)
     units = (residual / stage_step(0)).astype(np.float32)
     return tables, fit_trellis(units, runs, LAMBDA, tables, rounds), coded
 

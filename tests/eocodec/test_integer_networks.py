@@ -8,8 +8,11 @@ from torch.nn import functional as F
 from eocodec.codec_models import find_card
 from eocodec.errors import ModelError
 from eocodec.integer_networks import (
+    COEFFICIENT_BITS,
     EXACT_LIMIT,
+    LATENT_BITS,
     LATENT_LIMIT_BITS,
+    WEIGHT_BITS,
     IntegerConv,
     LinearMap,
     per_channel,
@@ -88,6 +91,20 @@ def test_shipped_networks_stay_in_the_exact_range() -> None:
         assert 2**10 < network.project.worst_sum(255) < EXACT_LIMIT
     rows = np.abs(model.linear.weight.astype(np.int64)).sum(axis=1)
     assert int(rows.max()) * 2**LATENT_LIMIT_BITS < 2**53
+
+
+@pytest.mark.parametrize("share", [0.02, 1.0])
+def test_linear_map_is_exact_and_inverted_whether_it_is_sparse_or_not(share: float) -> None:
+    rng = np.random.default_rng(5)
+    weight = np.rint(rng.normal(0, 500, (96, 64)) * (rng.random((96, 64)) < share))
+    weight[:64] += 8192 * np.eye(64)
+    linear = LinearMap(weight.astype(np.int16))
+    latents = rng.normal(0, 300, (64, 5, 700)).astype(np.float32)
+    fixed = np.rint(latents.reshape(64, -1).astype(np.float64) * 2**LATENT_BITS).astype(np.int64)
+    exact = (weight.astype(np.int64) @ fixed) / 2 ** (WEIGHT_BITS + LATENT_BITS - COEFFICIENT_BITS)
+    assert np.array_equal(linear(latents), np.rint(exact).reshape(96, 5, 700))
+    coefficients = (linear(latents) / 2**COEFFICIENT_BITS).astype(np.float32)
+    assert np.abs(linear.invert(coefficients) - latents).max() < 0.5
 
 
 def test_weights_that_could_leave_the_exact_range_are_refused() -> None:

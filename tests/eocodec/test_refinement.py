@@ -26,9 +26,9 @@ def tables() -> StageTables:
     return initial_tables()
 
 
-def encode(tables: StageTables, integers: np.ndarray, runs: Runs) -> bytes:
+def encode(tables: StageTables, symbols: np.ndarray, runs: Runs) -> bytes:
     coder = SymbolEncoder()
-    tables.encode(coder, integers, runs)
+    tables.encode(coder, symbols, runs)
     return coder.finish()
 
 
@@ -52,9 +52,9 @@ def test_every_stage_decodes_to_the_encoders_integers(seed: int, size: int) -> N
     previous = np.zeros(size, np.int32)
     for stage in range(3):
         runs = Runs.sort(classes, previous, tables.first_class)
-        integers = tables.quantise(values / np.float32(stage_step(stage)), runs, WEIGHT)
-        assert np.array_equal(decode(tables, encode(tables, integers, runs), runs), integers)
-        previous = integers
+        symbols = tables.quantise(values / np.float32(stage_step(stage)), runs, WEIGHT)
+        assert np.array_equal(decode(tables, encode(tables, symbols, runs), runs), symbols)
+        previous = runs.scatter(symbols)
 
 
 def test_error_falls_with_every_stage_and_follows_the_step(tables: StageTables) -> None:
@@ -64,10 +64,10 @@ def test_error_falls_with_every_stage_and_follows_the_step(tables: StageTables) 
     for stage in range(4):
         runs = Runs.sort(classes, previous, tables.first_class)
         step = np.float32(stage_step(stage))
-        integers = tables.quantise(values / step, runs, WEIGHT)
-        decoded = tables.reconstruct(integers, runs) * step
+        symbols = tables.quantise(values / step, runs, WEIGHT)
+        decoded = tables.reconstruct(symbols, runs) * step
         errors.append(float(np.sqrt(np.mean((decoded - values) ** 2))))
-        previous = integers
+        previous = runs.scatter(symbols)
     assert all(after < before / 2 for before, after in itertools.pairwise(errors))
 
 
@@ -92,10 +92,10 @@ def test_values_far_beyond_the_tables_are_kept(tables: StageTables) -> None:
         classes = np.full(len(values), context_class, np.uint8)
         previous = np.zeros(len(values), np.int32)
         runs = Runs.sort(classes, previous, tables.first_class)
-        integers = tables.quantise(values, runs, WEIGHT)
-        decoded = decode(tables, encode(tables, integers, runs), runs)
-        assert np.array_equal(decoded, integers)
-        assert np.abs(tables.reconstruct(integers, runs) - values).max() < 1.5
+        symbols = tables.quantise(values, runs, WEIGHT)
+        decoded = decode(tables, encode(tables, symbols, runs), runs)
+        assert np.array_equal(decoded, symbols)
+        assert np.abs(tables.reconstruct(symbols, runs) - values).max() < 1.5
 
 
 def test_raw_low_bits_start_where_the_scale_leaves_the_table() -> None:
@@ -116,7 +116,7 @@ def test_hostile_bytes_decode_within_range_or_raise(tables: StageTables) -> None
         try:
             for _ in range(6):
                 runs = Runs.sort(classes, previous, tables.first_class)
-                previous = decode(tables, data, runs)
+                previous = runs.scatter(decode(tables, data, runs))
                 assert np.abs(previous).max() <= 2**28
         except FormatError:
             raised += 1

@@ -291,7 +291,7 @@ class Chains:
     NEXT = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))
 
     def __init__(self, latents: int) -> None:
-        self.states = [0] * max(1, min(2048, latents // 512))
+        self.states = [0] * max(1, min(2048, latents // 256))
 
     def read_run(
         self, reader: RangeReader, counts: np.ndarray, number: int
@@ -299,16 +299,14 @@ class Chains:
         """Symbols and quantisers of a run; counts (2, 32)."""
         tables = [table(row.tolist()) for row in counts]
         symbols, quantisers = np.zeros(number, int), np.zeros(number, int)
-        d = -(-number // len(self.states))
-        for i in range(d):
+        for first in range(0, number, len(self.states)):
+            places = range(first, min(first + len(self.states), number))
             for a in (0, 1):
-                for c, state in enumerate(self.states):
-                    place = c * d + i
-                    if place < number and state % 2 == a:
+                for place, state in zip(places, self.states, strict=False):
+                    if state % 2 == a:
                         symbols[place], quantisers[place] = reader.take(tables[a]), a
-            for c, state in enumerate(self.states):
-                if c * d + i < number:
-                    self.states[c] = self.NEXT[state][(symbols[c * d + i] + 1) % 2]
+            for c, place in enumerate(places):
+                self.states[c] = self.NEXT[self.states[c]][(symbols[place] + 1) % 2]
         return read_escapes(reader, symbols), quantisers
 
 
@@ -368,7 +366,7 @@ class Stage:
                 if abs(value) <= 15 and not raw:
                     point = (points[a] if chained else points)[value + 15]
                     moved = point - np.float32(value)
-                self.values[place] = np.float32(sign * (magnitude + float(moved)))
+                self.values[place] = np.float32(sign) * (np.float32(magnitude) + moved)
 
 
 def first_stage(stage: Stage, weights: dict, masks: list[np.ndarray]) -> np.ndarray:

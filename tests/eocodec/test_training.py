@@ -9,15 +9,16 @@ import pytest
 import rasterio
 import torch
 
-from eocodec.block_transform import block_transform
-from eocodec.codec_models import ModelCard
+from eocodec.codec_models import ModelCard, find_card
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import InputError
 from eocodec.integer_networks import COEFFICIENT_BITS
 from eocodec.model import build_model, load_weights
 from eocodec.network_config import NetworkConfig
 from eocodec.networks import ResidualVectorQuantizer
-from eocodec.spectral_fit import group_covariances
+from eocodec.refinement import stage_step
+from eocodec.rvq import NOISE
+from eocodec.tile_transform import TileTransform
 from eocodec.training.config import (
     BatchConfig,
     OptimiserConfig,
@@ -29,7 +30,6 @@ from eocodec.training.data import Sampler, Scene, load_scenes, stack_native
 from eocodec.training.export import ExportSettings, export_model
 from eocodec.training.loop import Trainer
 from eocodec.training.reference import ReferenceAutoencoder, ReferenceConfig
-from eocodec.training.windows import CELL, Moments, SceneStatistics
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -169,12 +169,13 @@ def test_batches_depend_on_seed_and_number_only() -> None:
     assert not np.array_equal(batches[0], batches[1])
 
 
-def test_crops_are_those_of_larger_tiles_or_tiles_themselves() -> None:
-    pixels = np.random.default_rng(0).integers(3000, 4000, (10, 80, 80)).astype(np.uint16)
-    sampler = Sampler([Scene("one", pixels, 1.0)], 256.0)
-    rng = np.random.default_rng(1)
-    assert {sampler.draw(2, 32, rng).shape for _ in range(6)} == {(2, 640, 4, 4)}
-    assert sampler.draw(1, 80, rng).shape == (1, 640, 10, 10)
+def test_a_crop_is_transformed_as_a_tile_of_the_default_quality() -> None:
+    pixels = np.random.default_rng(0).integers(3000, 4000, (10, 80, 80)).astype(np.float32)
+    config, card = NetworkConfig(), find_card()
+    finest = stage_step(card.default_layers - config.token_stages - 1)
+    _, expected = TileTransform.fit(pixels, config, config.unit, NOISE * finest)
+    prepared = Sampler([], config.unit).prepare(pixels)
+    assert np.array_equal(prepared, expected)
 
 
 @pytest.mark.parametrize("name", [n for n in shipped_configs() if not n.startswith("ssl-")])
@@ -198,37 +199,3 @@ def test_folder_without_scenes_is_explained(tmp_path: Path, scenes: Path) -> Non
         load_scenes(tmp_path, "train")
     with pytest.raises(InputError, match="nowhere"):
         load_scenes(scenes, "nowhere")
-
-
-def test_moments_of_a_window_are_those_of_its_pixels(scenes: Path) -> None:
-    pixels = load_scenes(scenes, "train")[0].pixels[:, :128, :192]
-    rng = np.random.default_rng(0)
-    gain = rng.uniform(0.5, 2, 10)
-    for _ in range(20):
-        moments = SceneStatistics(pixels).around(0, 64, 64, rng)
-        whole = pixels * gain[:, None, None].astype(np.float32)
-        means = [whole[:, a:b, c:d].mean(axis=(1, 2)) for a, b, c, d in windows(pixels)]
-        found = moments.changed(gain, 0.0)
-        distance = [np.abs(found.mean - mean).max() for mean in means]
-        a, b, c, d = windows(pixels)[int(np.argmin(distance))]
-        assert min(distance) < 0.1
-        coefficients = block_transform(whole - found.mean.astype(np.float32)[:, None, None])
-        exact = group_covariances(coefficients[:, :, a // 8 : b // 8, c // 8 : d // 8])
-        assert np.allclose(found.covariances, exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
-
-
-def windows(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """All windows of whole cells."""
-    rows, columns = (n // CELL for n in pixels.shape[1:])
-    return [
-        (CELL * a, CELL * b, CELL * c, CELL * d)
-        for a in range(rows)
-        for b in range(a + 1, rows + 1)
-        for c in range(columns)
-        for d in range(c + 1, columns + 1)
-    ]
-
-
-def test_noise_adds_its_variance_to_every_group() -> None:
-    moments = Moments(np.zeros(2), np.zeros((8, 2, 2))).changed(np.ones(2), 3.0)
-    assert np.array_equal(moments.covariances, np.broadcast_to(9 * np.eye(2), (8, 2, 2)))
