@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from eocodec.entropy import SymbolDecoder, SymbolEncoder, code_lengths
 from eocodec.integer_networks import per_channel
@@ -109,21 +110,20 @@ def choose_offsets(
     symbol[runs.order] = tables.quantise(units[part].ravel(), runs, weight)
     index = np.where(np.abs(symbol) > LIMIT, ESCAPE, symbol + LIMIT)
     channels, area = len(relative), len(raw) // len(relative)
-    rows, columns = CLASSES + REACH, STATES * (ESCAPE + 1)
-    key = (np.clip(raw, -REACH, CLASSES - 1) + REACH) * columns
+    # Counts of class, state and symbol a channel, as the rows of a matrix whose entries need no sorting.
+    columns = STATES * (ESCAPE + 1)
+    key = (np.clip(raw, -REACH, CLASSES - 1) + np.int32(REACH)) * np.int32(columns)
     key += state_of(before) * np.int32(ESCAPE + 1) + index
-    key += np.repeat(np.arange(channels, dtype=np.int32) * (rows * columns), area)
-    counts = np.bincount(key, minlength=channels * rows * columns).reshape(channels, -1)
+    rows = np.arange(0, len(raw) + 1, area, dtype=np.int32)
+    shape = (channels, (CLASSES + REACH) * columns)
+    counts = csr_array((np.full(len(raw), previous[0].size / area, np.float32), key, rows), shape)
     bits = tables.bits.astype(np.float32)
     bits[: tables.first_class, 0] = LOST_BITS
     bits[: tables.first_class, 0, LIMIT] = 0
     shifts = np.arange(-REACH, REACH + 1)
-    classes = np.clip(np.arange(-REACH, CLASSES)[None] + shifts[:, None], 0, CLASSES - 1)
-    cost = (
-        previous[0].size
-        / area
-        * (counts.astype(np.float32) @ bits[classes].reshape(len(shifts), -1).T)
-    )
+    classes = np.clip(np.arange(-REACH, CLASSES)[:, None] + shifts, 0, CLASSES - 1)
+    shifted = np.moveaxis(bits[classes], 1, -1).reshape(-1, len(shifts))
+    cost = counts @ np.ascontiguousarray(shifted)
     cost += np.where(shifts, 4.0 + np.abs(shifts), 0.3)
     chosen: IntArray = (np.argmin(cost, axis=1) - REACH).astype(np.int32)
     return chosen

@@ -6,6 +6,7 @@ the leading components can be stored alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -82,9 +83,9 @@ def rotations_towards(
     for column in range(count - 1):
         angles = []
         for row in range(count - 1, column, -1):
-            angle = np.arctan2(both[column, row], both[column, column])
-            angle -= np.pi * np.rint(angle / np.pi)
-            angles.append(int(np.rint(np.tan(angle / 2) * ANGLE_UNIT)))
+            angle = math.atan2(both[column, row], both[column, column])
+            angle -= math.pi * round(angle / math.pi)
+            angles.append(round(math.tan(angle / 2) * ANGLE_UNIT))
             _rotate_columns(both, column, row, angles[-1])
         yield angles, both[count:]
 

@@ -115,10 +115,10 @@ def jointly_diagonal(bases: DoubleArray, covariances: FloatArray, noise: float) 
 def _variances(bases: DoubleArray, covariances: FloatArray) -> FloatArray:
     """Variances (G, C, R) of the components under bases (G, C, C) in regions of covariances (G, R, C, C)."""
     narrow = bases.astype(np.float32)
-    product = _turned(covariances, narrow)
-    product *= narrow[:, None]
-    variances: FloatArray = product.sum(axis=2).clip(0).swapaxes(1, 2)
-    return variances
+    groups, regions, count, _ = covariances.shape
+    squares = (narrow[:, :, None] * narrow[:, None]).reshape(groups, count * count, count)
+    variances: FloatArray = covariances.reshape(groups, regions, -1) @ squares
+    return variances.clip(0).swapaxes(1, 2)
 
 
 def _bits(variances: FloatArray, noise: float) -> DoubleArray:
@@ -228,12 +228,11 @@ def fit_spectral(
 
 def _region_variances(components: FloatArray) -> FloatArray:
     """Second moments (GROUPS - 1, C, h / 2, w / 2) of components (64, C, h, w) over each region."""
-    _, count, rows, columns = components.shape
-    energy = np.zeros((GROUPS, count, rows, columns), np.float32)
+    energy = np.zeros((GROUPS, *components.shape[1:]), np.float32)
     for group, part in zip(GROUP_OF, components, strict=True):
         energy[group] += np.square(part)
-    split = energy[1:].reshape(-1, count, rows // REGION, REGION, columns // REGION, REGION)
-    variances: FloatArray = split.sum(axis=(3, 5))
+    corners = [energy[1:, :, y::REGION, x::REGION] for y in range(REGION) for x in range(REGION)]
+    variances: FloatArray = np.add.reduce(corners)
     variances /= per_channel(_MEMBERS[1:] * REGION**2, 4)
     return variances
 
