@@ -1,6 +1,6 @@
 """What only the encoder runs, in floating point: pixels' coefficients to latents and token vectors.
 
-They change which bytes are written, never what bytes decode to, so they may use what is fast: torch, and bfloat16 where
+It changes which bytes are written, never what bytes decode to, so it may use what is fast: torch, and bfloat16 where
 the processor has it. Needs torch (``pip install eocodec[torch]``); decoding does not.
 """
 

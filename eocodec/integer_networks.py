@@ -31,7 +31,7 @@ _MAPPED = 1024
 _SPARSE = 0.1
 """A matrix with a smaller share of weights other than zero is multiplied as a sparse one."""
 _NEGLIGIBLE = 1e-4
-"""Weights of the inverse below this become zero."""
+"""Weights below this become zero where that makes the inverse sparse."""
 
 MEAN_LIMIT, SCALE_LIMIT = 32767, 96
 """Limits of the integers of the two token networks."""
@@ -210,8 +210,8 @@ class LinearMap:
     @cached_property
     def _inverse(self) -> Any:
         inverse = np.linalg.pinv(self.weight * 2.0**-WEIGHT_BITS).astype(np.float32)
-        inverse[np.abs(inverse) < _NEGLIGIBLE] = 0
-        return _sparse_if_it_pays(inverse)
+        pruned = _sparse_if_it_pays(np.where(np.abs(inverse) < _NEGLIGIBLE, 0, inverse))
+        return inverse if isinstance(pruned, np.ndarray) else pruned
 
     def __call__(self, latents: FloatArray) -> npt.NDArray[np.float64]:
         """Latents (L, …, h, w) in network units -> coefficients (samples, …, h, w) in units of 2**-COEFFICIENT_BITS."""

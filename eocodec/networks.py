@@ -3,12 +3,13 @@
 The signal runs through the modules in this order (D3.4, section 2.3, with the lessons of its successors):
 
 - ``analysis``: coefficients of a tile (:mod:`eocodec.spectral`) -> latents at 1/8 resolution, a linear map started
-  from the principal components of training blocks: a working codec at step 0.
+  from the principal components of training blocks: a working codec at step 0. What ships has the least-squares
+  inverse of the synthesis in its place.
 - :class:`TokenEncoder` and :class:`ResidualVectorQuantizer`: latents -> token indices at 1/16 resolution,
   one learned codebook a stage, a variable number of stages.
 - :class:`TokenDecoder`: token vectors -> the mean and the log2 scale of every latent.
 - Refinement stages (:mod:`eocodec.refinement`) code the latents around that mean, each with a third of the step before.
-- ``synthesis``: the mirrored linear map.
+- ``synthesis``: the linear map back.
 
 Everything on the decoder's path is made of convolutions, ReLU, clamps, additions and pixel shuffles.
 Tensors are [B, C, h, w] float32, and [B, C, d, h, w] with ``ndim`` 3 (D3.4 2.3.2: 3-D convolutions in place of 2-D

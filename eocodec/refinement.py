@@ -133,10 +133,15 @@ class Runs:
             middle = RATIO * before * sign
         return cls(classes.size, order, sign, middle, keys, bounds)
 
-    def offsets(self, units: FloatArray) -> FloatArray:
+    def remainders(self, units: FloatArray) -> FloatArray:
         """What the stage quantises of the coded latents, from flat latents in its steps."""
         sign, middle = self.sign.astype(np.float32), self.middle.astype(np.float32)
         return units[self.order] * sign - middle
+
+    def check(self, symbols: IntArray) -> None:
+        """Raise FormatError for symbols that lead to integers beyond what a latent can be."""
+        if np.abs(symbols + self.middle).max(initial=0) > MAX_MAGNITUDE:
+            raise FormatError("a latent is out of range")
 
     def scatter(self, symbols: IntArray) -> IntArray:
         """Integers (size,) after the stage from the symbols of the coded latents, in the order of the runs."""
@@ -215,7 +220,7 @@ class StageTables:
 
     def quantise(self, units: FloatArray, runs: Runs, weight: float) -> IntArray:
         """Choose the symbols of flat latents given in steps of this stage; ``weight`` is lambda in steps**2."""
-        offset = runs.offsets(units)
+        offset = runs.remainders(units)
         symbols = np.empty(offset.shape, np.int32)
         for context_class, state, start, stop in runs.bounds:
             part = offset[start:stop]
@@ -246,8 +251,7 @@ class StageTables:
         for context_class, state, start, stop in runs.bounds:
             counts, shift = self.counts[context_class, state], low_bits(context_class, state)
             symbols[start:stop] = decode_run(coder, stop - start, counts, shift)
-        if np.abs(symbols + runs.middle).max(initial=0) > MAX_MAGNITUDE:
-            raise FormatError("a latent is out of range")
+        runs.check(symbols)
         return symbols
 
     def reconstruct(self, symbols: IntArray, runs: Runs) -> FloatArray:
@@ -315,7 +319,7 @@ def relative_points(points: FloatArray) -> FloatArray:
     """
     symbols = np.arange(-LIMIT, LIMIT + 1, dtype=np.float32)
     relative = (points - symbols).astype(np.float32)
-    relative.reshape(len(RAW), -1)[RAW] = 0
+    relative[RAW.reshape(CLASSES, STATES)] = 0
     return np.pad(relative, [(0, 0)] * (points.ndim - 1) + [(1, 1)]).ravel()
 
 
@@ -329,7 +333,7 @@ def restore(symbols: IntArray, runs: Runs, rows: npt.NDArray[Any], moves: FloatA
     index += rows * np.int32(2 * LIMIT + 3)
     values = (symbols + runs.middle).astype(np.float32)
     values += moves.take(index)
-    values *= runs.sign
+    values *= runs.sign.astype(np.float32)
     out = np.zeros(runs.size, np.float32)
     out[runs.order] = values
     return out

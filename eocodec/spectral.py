@@ -75,8 +75,7 @@ class SpectralTransform:
     @cached_property
     def bases(self) -> DoubleArray:
         """The bases (K, GROUPS, C, C); ``bases[n, g, c, k]`` is the share of component k in band c."""
-        first = rotated(np.eye(len(self.mean)), self.angles[0, 0])
-        return np.stack([_chained(first, angles[1:]) for angles in self.angles])
+        return bases_of(self.angles, len(self.mean))
 
     def apply(
         self, matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
@@ -93,9 +92,9 @@ class SpectralTransform:
         return out.reshape(coefficients.shape)
 
     def of_class(self, candidates: Sequence[npt.NDArray[Float]]) -> npt.NDArray[Float]:
-        """Coefficients (64, C, h, w), at each place those of its class among the candidates."""
+        """Put together (64, C, h, w) what lies in each class from the candidates of all; overwrites the first."""
         classes = self._classes_of(candidates[0]).reshape(candidates[0].shape[2:])
-        out = candidates[0].copy()
+        out = candidates[0]
         for number, coefficients in enumerate(candidates[1:], 1):
             np.copyto(out, coefficients, where=classes == number)
         return out
@@ -165,6 +164,12 @@ class SpectralTransform:
         for _ in range(1, number):
             classes += read_marks(coder, regions)
         return cls(angles, mean, mean_unit, classes)
+
+
+def bases_of(angles: npt.NDArray[np.int32], bands: int) -> DoubleArray:
+    """The bases (K, GROUPS, C, C) of stored angles (K, GROUPS, C (C - 1) / 2)."""
+    first = rotated(np.eye(bands), angles[0, 0])
+    return np.stack([_chained(first, of_class[1:]) for of_class in angles])
 
 
 def _groups(classes: int) -> npt.NDArray[np.int32]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from eocodec.block_transform import BLOCK, block_transform
 from eocodec.integer_networks import per_channel
 from eocodec.rotations import angle_bits, angle_count, rotations_towards
-from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform
+from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform, bases_of
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ def principal_bases(covariances: DoubleArray) -> DoubleArray:
     return bases
 
 
-def local_covariances(coefficients: FloatArray, down: int = 1, across: int = 1) -> FloatArray:
+def local_covariances(coefficients: FloatArray, down: int, across: int) -> FloatArray:
     """Second moments (GROUPS - 1, R, C, C) over the coefficients (64, C, h, w) of each region, group 0 left out.
 
     Of every ``down``-th row of regions every ``across``-th.
@@ -214,15 +214,17 @@ def fit_spectral(
     rows, columns = (size // REGION for size in coefficients.shape[2:])
     unit = noise or mean_unit
     angles = _fitted(coefficients * np.float32(1 / unit), noise / unit)
-    classes = np.zeros((rows, columns), np.uint8)
-    transform = SpectralTransform(angles, mean, mean_unit, classes)
-    matrices = transform.bases.swapaxes(-2, -1).astype(np.float32)
+    matrices = bases_of(angles, len(mean)).swapaxes(-2, -1).astype(np.float32)
     flat = coefficients.reshape(*coefficients.shape[:2], -1)
     tried = [(bases[GROUP_OF] @ flat).reshape(coefficients.shape) for bases in matrices]
-    if len(tried) == 1:
-        return transform, tried[0]
-    bits = [_bits(_region_variances(components) / unit**2, noise / unit) for components in tried]
-    classes[:] = np.argmin(bits, axis=0)
+    classes = np.zeros((rows, columns), np.intp)
+    if len(tried) > 1:
+        bits = [_bits(_region_variances(values) / unit**2, noise / unit) for values in tried]
+        used, classes = np.unique(np.argmin(bits, axis=0), return_inverse=True)
+        first = angles[0, 0]
+        angles, tried = angles[used], [tried[k] for k in used]
+        angles[0, 0] = first
+    transform = SpectralTransform(angles, mean, mean_unit, classes.astype(np.uint8))
     return transform, transform.of_class(tried)
 
 
@@ -268,7 +270,7 @@ def _classes(
 ) -> list[tuple[npt.NDArray[np.bool_], DoubleArray]]:
     """The members and the bases of each class, by a sample (GROUPS - 1, R, C, C) of so many regions.
 
-    None where classes do not pay; ``told`` are about the bits that the bases of one take.
+    Empty where classes do not pay; ``told`` are about the bits that the bases of one take.
     """
     found: list[tuple[npt.NDArray[np.bool_], DoubleArray]] = []
     bits = float(_bits(_variances(joint, sample), noise).mean())

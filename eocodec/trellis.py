@@ -151,7 +151,7 @@ class TrellisTables:
         ``weight`` are the squared steps that a bit is worth in a plain stage.
         """
         symbols, still, slope = self._candidates(weight * WEIGHT_SHARE)
-        offset = runs.offsets(units)
+        offset = runs.remainders(units)
         place = np.clip(np.rint(offset * FINENESS), -(BINS // 2), BINS // 2).astype(np.int32)
         place += runs.keys * np.int32(BINS) + np.int32(BINS // 2)
         cost = np.empty((4, offset.size), np.float32)
@@ -214,6 +214,7 @@ class TrellisTables:
                 symbols[part] = index - LIMIT
                 states[:number] = NEXT.ravel()[2 * before + ((index + LIMIT) & 1)]
             read_escapes(coder, symbols[start:stop])
+        runs.check(symbols)
         return Path(symbols, second)
 
     def reconstruct(self, path: Path, runs: Runs) -> FloatArray:

@@ -161,6 +161,13 @@ class Sampler:
         self.unit = unit
         self.spectral = spectral
 
+    def fitting(self, size: int) -> list[int]:
+        """Numbers of the scenes of at least so many rows and columns; raises InputError where there is none."""
+        found = [i for i, scene in enumerate(self.scenes) if min(scene.pixels.shape[1:]) >= size]
+        if not found:
+            raise InputError(f"no scene has {size} rows and columns, as training takes")
+        return found
+
     def crop(self, number: int, size: int, rng: np.random.Generator) -> FloatArray:
         """Cut a random crop (10, size, size) of a scene, at times at half its resolution."""
         scene = self.scenes[number]
@@ -179,7 +186,7 @@ class Sampler:
 
         Coefficients (count, samples, size/8, size/8), every crop being a tile, or bands (count, 10, size, size).
         """
-        fitting = [i for i, scene in enumerate(self.scenes) if min(scene.pixels.shape[1:]) >= size]
+        fitting = self.fitting(size)
         weights = [self.scenes[i].weight * self.scenes[i].pixels[0].size ** 0.5 for i in fitting]
         chosen = rng.choice(fitting, count, p=np.array(weights) / sum(weights))
         batch = []

@@ -79,7 +79,7 @@ def count_symbols(
 ) -> StageTables:
     """Count symbols and average the latents of each; the zero state is symmetric."""
     counts, points = tables.counts.copy(), tables.points.copy()
-    offsets = runs.offsets(units)
+    offsets = runs.remainders(units)
     prior = np.arange(-LIMIT, LIMIT + 1, dtype=np.float64)
     for context_class, state, start, stop in runs.bounds:
         symbol = symbols[start:stop].astype(np.int64)
@@ -119,7 +119,7 @@ def fit_trellis(
 ) -> TrellisTables:
     """Alternate paths and counting; latents flat, in steps of the stage, which ``plain`` codes elsewhere."""
     tables = initial_trellis(plain)
-    offsets = runs.offsets(units)
+    offsets = runs.remainders(units)
     for _ in range(rounds):
         path = tables.quantise(units, runs, weight)
         inside = np.abs(path.symbols) <= LIMIT

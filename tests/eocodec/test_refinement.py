@@ -44,9 +44,24 @@ def latents(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.laplace(0, scale).astype(np.float32), classes
 
 
+def test_latents_without_integers_sort_as_those_that_are_zero(tables: StageTables) -> None:
+    values, classes = latents(2, 5000)
+    before, zeros = (
+        Runs.sort(classes, previous, tables.first_class)
+        for previous in (None, np.zeros(len(classes), np.int32))
+    )
+    for name in ("size", "bounds"):
+        assert getattr(before, name) == getattr(zeros, name)
+    for name in ("order", "sign", "middle", "keys"):
+        assert np.array_equal(getattr(before, name), getattr(zeros, name))
+    symbols = tables.quantise(values, before, WEIGHT)
+    assert np.array_equal(before.scatter(symbols), zeros.scatter(symbols))
+    assert np.array_equal(tables.reconstruct(symbols, before), tables.reconstruct(symbols, zeros))
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3000))
-def test_every_stage_decodes_to_the_encoders_integers(seed: int, size: int) -> None:
+def test_every_stage_decodes_to_the_encoders_symbols(seed: int, size: int) -> None:
     tables = initial_tables()
     values, classes = latents(seed, size)
     previous = np.zeros(size, np.int32)

@@ -155,6 +155,17 @@ def test_one_material_stays_one_class() -> None:
     assert len(transform.bases) == 1
 
 
+def test_classes_without_bases_of_their_own_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    noise = 9e5 * (2 * rng.random((10, 256, 256), np.float32) - 1)
+    transform, _ = fit_spectral(noise, 16.0, 50.0)
+    assert len(transform.angles) == 1
+    noise[:, :, 128:] *= 0.05
+    transform, components = fit_spectral(noise, 16.0, 50.0)
+    assert len(transform.angles) == len(np.unique(transform.classes))
+    assert np.isfinite(components).all()
+
+
 def test_joint_diagonalisation_finds_the_basis_that_regions_share() -> None:
     """Regions of one basis and variances of their own, in any order: principal components would mix them."""
     rng = np.random.default_rng(5)

@@ -169,6 +169,12 @@ def test_batches_depend_on_seed_and_number_only() -> None:
     assert not np.array_equal(batches[0], batches[1])
 
 
+def test_crops_larger_than_every_scene_are_explained() -> None:
+    sampler = Sampler([Scene("one", np.zeros((10, 80, 96), np.uint16), 1.0)], 256.0)
+    with pytest.raises(InputError, match="no scene has 96 rows"):
+        sampler.draw(1, 96, np.random.default_rng(0))
+
+
 def test_a_crop_is_transformed_as_a_tile_of_the_default_quality() -> None:
     pixels = np.random.default_rng(0).integers(3000, 4000, (10, 80, 80)).astype(np.float32)
     config, card = NetworkConfig(), find_card()

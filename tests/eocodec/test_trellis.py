@@ -1,5 +1,6 @@
 """The last stage of a tile: dependent quantisation."""
 
+import contextlib
 import itertools
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from eocodec import EncodeSettings
 from eocodec.entropy import SymbolDecoder, SymbolEncoder
 from eocodec.errors import FormatError
-from eocodec.refinement import CLASSES, LIMIT, Runs
+from eocodec.refinement import CLASSES, LIMIT, RATIO, Runs
 from eocodec.rvq import decode_rvq, encode_rvq
 from eocodec.training.tables import initial_tables, initial_trellis
 from eocodec.trellis import CHAINED, NEXT, WEIGHT_SHARE, TrellisTables
@@ -118,6 +119,16 @@ def test_hostile_bytes_decode_within_tables_or_raise(tables: TrellisTables) -> N
         except FormatError:
             raised += 1
     assert raised > 0
+
+
+def test_integers_beyond_what_a_latent_can_be_are_refused(tables: TrellisTables) -> None:
+    previous = np.full(4, 2**28 // RATIO, np.int32)
+    for factor, refused in ((1, False), (2, True)):
+        runs = Runs.sort(np.full(4, 12, np.uint8), factor * previous, 1)
+        coder = SymbolEncoder()
+        tables.encode(coder, TrellisPath(np.zeros(4, np.int32), np.zeros(4, bool)), runs)
+        with pytest.raises(FormatError) if refused else contextlib.nullcontext():
+            tables.decode(SymbolDecoder(coder.finish()), runs)
 
 
 def test_no_layer_can_follow_the_last_stage() -> None:
