@@ -15,7 +15,7 @@ turn the previous group's basis into a group's, the first from the bands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -75,7 +75,8 @@ class SpectralTransform:
     @cached_property
     def bases(self) -> DoubleArray:
         """The bases (K, GROUPS, C, C); ``bases[n, g, c, k]`` is the share of component k in band c."""
-        return bases_of(self.angles, len(self.mean))
+        first = rotated(np.eye(len(self.mean)), self.angles[0, 0])
+        return np.stack([_chained(first, angles[1:]) for angles in self.angles])
 
     def apply(
         self, matrices: npt.NDArray[Float], coefficients: npt.NDArray[Float]
@@ -94,10 +95,7 @@ class SpectralTransform:
     def of_class(self, candidates: Sequence[npt.NDArray[Float]]) -> npt.NDArray[Float]:
         """Put together (64, C, h, w) what lies in each class from the candidates of all; overwrites the first."""
         classes = self._classes_of(candidates[0]).reshape(candidates[0].shape[2:])
-        out = candidates[0]
-        for number, coefficients in enumerate(candidates[1:], 1):
-            np.copyto(out, coefficients, where=classes == number)
-        return out
+        return _by_class(candidates, classes)
 
     def _classes_of(self, coefficients: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Classes (h * w) of coefficients (64, C, h, w), one of each kind a block or a region."""
@@ -166,12 +164,6 @@ class SpectralTransform:
         return cls(angles, mean, mean_unit, classes)
 
 
-def bases_of(angles: npt.NDArray[np.int32], bands: int) -> DoubleArray:
-    """The bases (K, GROUPS, C, C) of stored angles (K, GROUPS, C (C - 1) / 2)."""
-    first = rotated(np.eye(bands), angles[0, 0])
-    return np.stack([_chained(first, of_class[1:]) for of_class in angles])
-
-
 def _groups(classes: int) -> npt.NDArray[np.int32]:
     """Groups of the bases that are stored, in order."""
     return np.array([*range(GROUPS), *[*range(1, GROUPS)] * (classes - 1)], np.int32)
@@ -189,7 +181,15 @@ def _product(
     matrices: npt.NDArray[Float], part: npt.NDArray[Float], classes: npt.NDArray[np.uint8]
 ) -> npt.NDArray[Float]:
     """Multiply the coefficients (C, N) of one frequency by the matrix of their class, of (K, C, C)."""
-    out: npt.NDArray[Float] = matrices[0] @ part
-    for number, matrix in enumerate(matrices[1:], 1):
-        np.copyto(out, matrix @ part, where=classes == number)
+    return _by_class((matrix @ part for matrix in matrices), classes)
+
+
+def _by_class(
+    candidates: Iterable[npt.NDArray[Float]], classes: npt.NDArray[np.uint8]
+) -> npt.NDArray[Float]:
+    """Put together what lies in each class from the candidates of all; overwrites the first."""
+    remaining = iter(candidates)
+    out = next(remaining)
+    for number, candidate in enumerate(remaining, 1):
+        np.copyto(out, candidate, where=classes == number)
     return out

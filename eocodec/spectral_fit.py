@@ -17,7 +17,7 @@ import numpy.typing as npt
 from eocodec.block_transform import BLOCK, block_transform
 from eocodec.integer_networks import per_channel
 from eocodec.rotations import angle_bits, angle_count, rotations_towards
-from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform, bases_of
+from eocodec.spectral import GROUP_OF, GROUPS, SpectralTransform
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -213,10 +213,10 @@ def fit_spectral(
     coefficients = block_transform(pixels - centre[:, None, None], stacked)
     rows, columns = (size // REGION for size in coefficients.shape[2:])
     unit = noise or mean_unit
-    angles = _fitted(coefficients * np.float32(1 / unit), noise / unit)
-    matrices = bases_of(angles, len(mean)).swapaxes(-2, -1).astype(np.float32)
+    angles, bases = _fitted(coefficients * np.float32(1 / unit), noise / unit)
+    matrices = bases.swapaxes(-2, -1).astype(np.float32)
     flat = coefficients.reshape(*coefficients.shape[:2], -1)
-    tried = [(bases[GROUP_OF] @ flat).reshape(coefficients.shape) for bases in matrices]
+    tried = [(matrix[GROUP_OF] @ flat).reshape(coefficients.shape) for matrix in matrices]
     classes = np.zeros((rows, columns), np.intp)
     if len(tried) > 1:
         bits = [_bits(_region_variances(values) / unit**2, noise / unit) for values in tried]
@@ -239,8 +239,8 @@ def _region_variances(components: FloatArray) -> FloatArray:
     return variances
 
 
-def _fitted(coefficients: FloatArray, noise: float) -> IntArray:
-    """Angles (K, GROUPS, A) of the classes."""
+def _fitted(coefficients: FloatArray, noise: float) -> tuple[IntArray, DoubleArray]:
+    """Angles (K, GROUPS, A) of the classes, and the bases (K, GROUPS, C, C) that they give."""
     whole = group_covariances(coefficients)
     principal = principal_bases(whole)
     blocks = coefficients[0, 0].size
@@ -261,8 +261,8 @@ def _fitted(coefficients: FloatArray, noise: float) -> IntArray:
     ] or [one]
     angles = np.zeros((len(chains), GROUPS, row.size), np.int32)
     angles[0, 0] = row
-    angles[:, 1:] = [others for others, _ in chains]
-    return angles
+    angles[:, 1:] = [chain.angles for chain in chains]
+    return angles, np.stack([np.concatenate([first[None], chain.bases]) for chain in chains])
 
 
 def _classes(
