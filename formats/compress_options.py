@@ -71,6 +71,42 @@ class CompressOptions:
 
 
 @dataclass(frozen=True)
+class CodedPart:
+    """How a variable, band or group of bands was coded, and what error that made.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable, or of the bands.
+    mode : str
+        "exact", "within a bound" or "learned".
+    detail : str
+        What was asked of it, such as "max error 0.1 K", "quality 4" or "99 % of the real information
+        (7 mantissa bits)".
+    raw_bytes : int
+        Size of the samples, uncompressed.
+    size : int or None
+        Bytes of its tiles in the container; None where they are not counted.
+    samples : int
+        Samples, valid or not.
+    rmse, max_error : float or None
+        Root mean square and largest error of the valid samples, in `unit`; None where not measured.
+    unit : str
+        Unit of the errors, "" where none is known.
+    """
+
+    name: str
+    mode: str
+    detail: str
+    raw_bytes: int
+    size: int | None
+    samples: int
+    rmse: float | None
+    max_error: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
 class CompressReport:
     """What a compression came to.
 
@@ -86,6 +122,10 @@ class CompressReport:
         Pixels of the 10 m grid (rows times columns) of a raster.
     estimate : Point or None
         What the search for a target found on its sample.
+    parts : tuple of CodedPart
+        How each variable or group of bands was coded.
+    warnings : tuple of str
+        What a user should know: a bound that made a field exact, what of the source is not kept.
     """
 
     size: int
@@ -93,3 +133,5 @@ class CompressReport:
     samples: int
     pixels: int | None = None
     estimate: Point | None = None
+    parts: tuple[CodedPart, ...] = ()
+    warnings: tuple[str, ...] = ()
