@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -195,3 +195,28 @@ def _names_from_option(option: Sequence[str], count: int) -> list[str | None]:
 
 def _names() -> str:
     return ", ".join(band.name for band in BANDS)
+
+
+def plainly_sentinel2(
+    names: Sequence[str | None],
+    descriptions: Sequence[str | None],
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+) -> bool:
+    """Whether recognised bands are plainly those of Sentinel-2: all ten of the model, or its 10 m ones."""
+    known = set(names) & set(MODEL_BANDS)
+    return known == set(MODEL_BANDS) or (len(known) > 1 and bool(known & {"B08", "B8A", "B12"}))
+
+
+def date_groups(
+    descriptions: Sequence[str | None],
+) -> list[tuple[str, tuple[int, ...]]] | None:
+    """Return the dates of a stack of several and the positions of the bands of each; None where it is none."""
+    found: dict[str, list[int]] = {}
+    for index, text in enumerate(descriptions):
+        date, _, name = (text or "").rpartition("_")
+        if not date or match_band(name) is None:
+            return None
+        found.setdefault(date, []).append(index)
+    if len(found) < 2:
+        return None
+    return [(date, tuple(positions)) for date, positions in found.items()]

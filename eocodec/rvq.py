@@ -83,6 +83,8 @@ def rvq_applies(pixels: npt.NDArray[Any], settings: EncodeSettings) -> bool:
     """Whether the learned mode can code a tile (C, H, W): bands or levels that suit the model, sane size and values."""
     if pixels.dtype.itemsize == 8 and pixels.dtype.kind != "f":
         return False
+    if not MIN_STEP_SCALE <= settings.network_scale <= 1 / MIN_STEP_SCALE:
+        return False
     card = find_card(settings.model)
     if card.ndim == 3:
         if min(pixels.shape[1:]) < SMALLEST_SIDE or pixels.size > MAX_PIXELS:
@@ -125,7 +127,7 @@ def encode_rvq(
         )
     if not 1e-6 < settings.step_scale < 1e6:
         raise InputError(f"step scale {settings.step_scale} is outside 1e-6 to 1e6")
-    step_scale = float(np.float32(settings.step_scale))
+    step_scale = float(np.float32(settings.network_scale))
     filled = pixels.astype(np.float32)
     if invalid is not None:
         filled = fill_holes(filled, invalid)

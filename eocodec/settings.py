@@ -20,9 +20,15 @@ class EncodeSettings:
     model : str or None
         Model name or id; None takes the default model.
     layers : int or None
-        Layers to write in the learned mode; None takes the model's default quality.
+        Layers to write in the learned mode, which is asked for by them.
     step_scale : float
-        Multiplies the quantiser steps of the learned mode; above 1 is smaller and coarser.
+        Multiplies the quantiser steps of the learned mode; above 1 is smaller and coarser. Other than 1, it asks for
+        the learned mode too, at the model's default quality.
+    unit : float or None
+        What one DN (1e-4 of reflectance), the unit of those steps, is in the unit of the data. None: found from the
+        tile, see `eocodec.units.natural_unit`. Models of fields have none.
+    only_reflectance : bool
+        Learned layers only where the samples look like reflectances in that unit; other tiles are exact.
     max_error : float, tuple of float or None, or None
         Largest absolute error, in the unit of the data: one for all bands, or one a band, where None
         leaves a band without this bound.
@@ -31,8 +37,9 @@ class EncodeSettings:
     max_error_sqrt : float or None
         Largest error divided by the square root of the sample's magnitude, as sensor noise grows.
 
-    With bounds, or `lossless`, the encoder takes the smallest mode that meets them, unless `layers` or
-    `step_scale` ask for the learned layers: then a last layer adds the guarantee.
+    Where nothing is asked, every sample is kept exactly. With bounds, or `lossless`, the encoder takes the smallest
+    mode that meets them, unless `layers` or `step_scale` ask for the learned layers: then a last layer adds the
+    guarantee.
 
     Raises
     ------
@@ -45,6 +52,8 @@ class EncodeSettings:
     model: str | None = None
     layers: int | None = None
     step_scale: float = 1.0
+    unit: float | None = None
+    only_reflectance: bool = False
     max_error: MaxError | None = None
     max_relative_error: float | None = None
     max_error_sqrt: float | None = None
@@ -56,6 +65,17 @@ class EncodeSettings:
     def asks_for_layers(self) -> bool:
         """Whether the learned layers are wanted even where another mode meets the bounds."""
         return self.layers is not None or self.step_scale != 1.0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether an error is bounded."""
+        given = (self.max_error, self.max_relative_error, self.max_error_sqrt)
+        return any(bound is not None for bound in given)
+
+    @property
+    def network_scale(self) -> float:
+        """Factor on the quantiser steps of the model, in the unit of the data."""
+        return self.step_scale * (1.0 if self.unit is None else self.unit)
 
     def bounds(self, bands: int) -> ErrorBounds | None:
         """Return the error bounds of a tile of `bands` bands; None where nothing is bounded.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from eocodec import payload as wire
 from eocodec.bounds import ErrorBounds
+from eocodec.codec_models import find_card
 from eocodec.cores import one_core_in_workers
+from eocodec.distortion import Distortion
 from eocodec.errors import ChecksumError, FormatError, InputError
 from eocodec.mask import (
     Mask,
@@ -24,6 +26,7 @@ from eocodec.mask import (
 from eocodec.payload import Buffer, TileHead, build_payload, layer_bodies, parse_head, pixel_crc32c
 from eocodec.predictive import decode_predictive, encode_predictive
 from eocodec.settings import EncodeSettings as EncodeSettings
+from eocodec.units import looks_like_reflectance, natural_unit, reflectance_unit
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
@@ -35,7 +38,6 @@ _REPETITIVE = 0.7
 _MASK_BITS = 2
 
 
-@one_core_in_workers
 def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None) -> bytes:
     """Return the payload of one tile.
 
@@ -44,42 +46,76 @@ def encode_tile(pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
     pixels : ndarray, (C, H, W)
         Any integer dtype of 8 to 64 bits, float32 or float64.
     settings : EncodeSettings, optional
-        What to keep; by default the learned mode where it applies.
+        What to keep; by default every sample.
 
     Raises
     ------
     InputError
         When the array has another rank, no samples, too many, or a dtype the format lacks.
     """
+    return encode_measured(pixels, settings)[0]
+
+
+@one_core_in_workers
+def encode_measured(
+    pixels: npt.NDArray[Any], settings: EncodeSettings | None = None
+) -> tuple[bytes, Distortion]:
+    """Return the payload of one tile and the errors of what it decodes to; as `encode_tile`."""
     settings = settings or EncodeSettings()
     pixels = _checked(pixels)
     bounds = settings.bounds(len(pixels))
+    invalid = find_invalid(pixels, settings.nodata)
+    coded = _encode(pixels, invalid, settings, bounds)
+    return coded.payload, Distortion.of(pixels, coded.decoded, invalid, learned=coded.learned)
+
+
+def _encode(
+    pixels: npt.NDArray[Any],
+    invalid: npt.NDArray[np.bool_] | None,
+    settings: EncodeSettings,
+    bounds: ErrorBounds | None,
+) -> _Coded:
     values = _constant_values(pixels, None)
     if values is not None:
         return _assemble(wire.CONSTANT, pixels, [values], None)
-    exact = bounds is not None and bounds.exact
-    invalid = find_invalid(pixels, settings.nodata)
-    if not exact and pixels.dtype.kind == "f":
+    lossy = settings.asks_for_layers or (bounds is not None and not bounds.exact)
+    if lossy and pixels.dtype.kind == "f":
         invalid = _with_infinities(pixels, invalid)
     mask = None if invalid is None else build_mask(pixels, invalid)
     if mask is not None:
         values = _constant_values(pixels, mask.invalid)
         if values is not None:
             return _assemble(wire.CONSTANT, pixels, [values], mask)
-    if (invalid is not None and mask is None) or _too_few(pixels, invalid):
+    if not lossy or (invalid is not None and mask is None) or _too_few(pixels, invalid):
         return _encode_lossless(pixels, mask)
     task = _Task(pixels, mask, settings)
     if bounds is None:
         return _encode_unbounded(task)
-    if settings.asks_for_layers and _learned_mode_applies(task):
-        return _encode_guaranteed(task, bounds) or _encode_lossless(pixels, mask)
-    predictive = None if exact else _encode_bounded(task, bounds)
+    if settings.asks_for_layers:
+        learnable = _learnable(task)
+        guaranteed = learnable and _encode_guaranteed(learnable, bounds)
+        if learnable:
+            return guaranteed or _encode_lossless(pixels, mask)
+    predictive = None if bounds.exact else _encode_bounded(task, bounds)
     if predictive is None:
         return _encode_lossless(pixels, mask)
-    loose = 8 * len(predictive) < _LOOSE_BITS * pixels.size
-    if loose and find_spec("torch") is not None and _learned_mode_applies(task):
-        return min(predictive, _encode_guaranteed(task, bounds) or predictive, key=len)
-    return predictive
+    loose = 8 * len(predictive.payload) < _LOOSE_BITS * pixels.size
+    learnable = _learnable(task) if loose and find_spec("torch") is not None else None
+    guaranteed = learnable and _encode_guaranteed(learnable, bounds)
+    return min(predictive, guaranteed or predictive, key=_size)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A payload, what it decodes to where that is not the original, and whether it holds learned layers."""
+
+    payload: bytes
+    decoded: npt.NDArray[Any] | None
+    learned: bool
+
+
+def _size(coded: _Coded) -> int:
+    return len(coded.payload)
 
 
 @dataclass(frozen=True)
@@ -208,11 +244,33 @@ def _too_few(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) ->
     return pixels.size - unusable < _FEW_SAMPLES
 
 
-def _learned_mode_applies(task: _Task) -> bool:
+def _learnable(task: _Task) -> _Task | None:
+    """Return the task with the unit of its quality known, or None where the learned mode cannot code it."""
     from eocodec.rvq import rvq_applies
 
+    task = replace(task, settings=_with_unit(task))
+    if task.settings.only_reflectance:
+        samples = task.pixels.ravel() if task.invalid is None else task.pixels[~task.invalid]
+        unit = reflectance_unit(samples.dtype) if task.settings.unit is None else task.settings.unit
+        if unit is None or not looks_like_reflectance(samples, unit, whole=False):
+            return None
     valid = task.pixels if task.invalid is None else np.where(task.invalid, 0, task.pixels)
-    return rvq_applies(valid, task.settings)
+    return task if rvq_applies(valid, task.settings) else None
+
+
+def _with_unit(task: _Task) -> EncodeSettings:
+    """Return the settings with a unit: of reflectances where a model is named or a tile has all bands of one."""
+    settings = task.settings
+    card = find_card(settings.model)
+    if card.ndim == 3:
+        return replace(settings, unit=1.0)
+    if settings.unit is not None:
+        return settings
+    unit = reflectance_unit(task.pixels.dtype) if settings.only_reflectance else None
+    if unit is None:
+        named = settings.model is not None or len(task.pixels) == len(card.bands)
+        unit = natural_unit(task.pixels, task.invalid, reflectances=named)
+    return replace(settings, unit=unit)
 
 
 def _repetitive(pixels: npt.NDArray[Any]) -> bool:
@@ -222,7 +280,7 @@ def _repetitive(pixels: npt.NDArray[Any]) -> bool:
     return bool(np.count_nonzero(same) >= _REPETITIVE * same.size)
 
 
-def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:
+def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> _Coded:
     # A mask spares the invalid samples; where they are scattered it costs more than it saves.
     if mask is not None:
         count = int(np.count_nonzero(mask.labels))
@@ -233,15 +291,16 @@ def _encode_lossless(pixels: npt.NDArray[Any], mask: Mask | None) -> bytes:
     return _assemble(wire.PREDICTIVE, pixels, [encode_predictive(pixels)], None)
 
 
-def _encode_unbounded(task: _Task) -> bytes:
-    if not _learned_mode_applies(task):
+def _encode_unbounded(task: _Task) -> _Coded:
+    learnable = _learnable(task)
+    if learnable is None:
         return _encode_lossless(task.pixels, task.mask)
     mask = task.lossy_mask()
-    bodies, decoded = _learned_layers(task)
-    learned = _assemble(wire.RVQ, _masked(decoded, mask), bodies, mask)
+    bodies, decoded = _learned_layers(learnable)
+    learned = _assemble(wire.RVQ, _masked(decoded, mask), bodies, mask, lossy=True)
     if not _repetitive(task.pixels):
         return learned
-    return min(learned, _encode_lossless(task.pixels, task.mask), key=len)
+    return min(learned, _encode_lossless(task.pixels, task.mask), key=_size)
 
 
 def _learned_layers(task: _Task) -> tuple[list[bytes], npt.NDArray[Any]]:
@@ -250,7 +309,7 @@ def _learned_layers(task: _Task) -> tuple[list[bytes], npt.NDArray[Any]]:
     return encode_rvq(task.pixels, task.invalid, task.settings)
 
 
-def _encode_bounded(task: _Task, bounds: ErrorBounds) -> bytes | None:
+def _encode_bounded(task: _Task, bounds: ErrorBounds) -> _Coded | None:
     """Return a predictive tile within bounds, or None where its samples are not."""
     mask = task.lossy_mask()
     bounds = _off_fills(task, mask, bounds)
@@ -259,7 +318,7 @@ def _encode_bounded(task: _Task, bounds: ErrorBounds) -> bytes | None:
     return _within(task, bounds, wire.PREDICTIVE, [body], mask, _masked(decoded, mask))
 
 
-def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> bytes | None:
+def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> _Coded | None:
     """Return a learned tile, with a guarantee layer where its samples are not within bounds without.
 
     None where they are not even with it.
@@ -294,11 +353,11 @@ def _within(
     decoded: npt.NDArray[Any],
     *,
     guaranteed: bool = False,
-) -> bytes | None:
+) -> _Coded | None:
     """Return the payload when the pixels that it decodes to are within bounds, None otherwise."""
     if not bounds.met(task.pixels, decoded, task.invalid):
         return None
-    return _assemble(mode, decoded, bodies, mask, guaranteed=guaranteed)
+    return _assemble(mode, decoded, bodies, mask, lossy=True, guaranteed=guaranteed)
 
 
 def _assemble(
@@ -307,13 +366,15 @@ def _assemble(
     bodies: list[bytes],
     mask: Mask | None,
     *,
+    lossy: bool = False,
     guaranteed: bool = False,
-) -> bytes:
-    """Build the payload of layers that decode to these pixels."""
+) -> _Coded:
+    """Build the payload of layers that decode to these pixels: the original ones, or others where `lossy`."""
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     section = None if mask is None else encode_mask(mask)
     crc = pixel_crc32c(pixels)
-    return build_payload(mode, pixels.dtype, shape, bodies, section, crc, guaranteed)
+    payload = build_payload(mode, pixels.dtype, shape, bodies, section, crc, guaranteed)
+    return _Coded(payload, pixels if lossy else None, mode == wire.RVQ)
 
 
 def _decode_bodies(head: TileHead, bodies: list[memoryview]) -> npt.NDArray[Any]:

@@ -59,9 +59,7 @@ class CompressOptions:
     @property
     def bounded(self) -> bool:
         """Whether an error is bounded."""
-        given = self.settings
-        bounds = (given.max_error, given.max_relative_error, given.max_error_sqrt)
-        return any(bound is not None for bound in bounds) or bool(self.max_error)
+        return self.settings.bounded or bool(self.max_error)
 
     @property
     def of_fields(self) -> str:

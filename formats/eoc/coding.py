@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from eocodec.bands import MODEL_BANDS, plainly_sentinel2
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
 from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, RVQ3D, ArrayHeader
 from eocodec.tile import EncodeSettings
+from eocodec.units import reflectance_unit
 
 
 def with_coding(
@@ -35,11 +37,12 @@ def with_coding(
         raise InputError(
             f"array {header.name!r} has nodata {nodata}, the settings have {settings.nodata}"
         )
+    settings = with_default(header, settings)
     try:
         bounds = settings.bounds(header.planes)
     except InputError as error:
         raise InputError(f"array {header.name!r}: {error}") from error
-    exact = bounds is not None and set(bounds.absolute) == {0}
+    exact = set(bounds.absolute) == {0} if bounds else not settings.asks_for_layers
     card = None if exact else find_card(settings.model)
     bands = header.grid.tile_shape(0)[0]
     if card is None or (card.ndim == 2 and bands > len(card.bands)):
@@ -54,6 +57,35 @@ def with_coding(
     codec = RVQ2D if card.ndim == 2 else RVQ3D
     header = replace(header, codec=codec, model=card.id[:8], layers=layers)
     return _with_promise(header, settings, exact=False), settings
+
+
+def with_default(header: ArrayHeader, settings: EncodeSettings) -> EncodeSettings:
+    """Return the settings of an array of which nothing may be asked.
+
+    Arrays whose bands are plainly Sentinel-2's then get the default quality of the model, in the tiles that look
+    like reflectances; all others are exact.
+    """
+    if settings.lossless or settings.asks_for_layers or settings.bounded:
+        return settings
+    bands = header.bands
+    card = find_card(settings.model)
+    unit = _common_unit(header)
+    whole = header.grid.tile_shape(0)[0] == header.planes
+    if card.ndim != 2 or unit is None or not whole:
+        return settings
+    names = [band.name if band.name in MODEL_BANDS else None for band in bands]
+    told = [band.description or band.name for band in bands]
+    if None in names or not plainly_sentinel2(names, told, header.tags):
+        return settings
+    return replace(settings, layers=card.default_layers, unit=unit, only_reflectance=True)
+
+
+def _common_unit(header: ArrayHeader) -> float | None:
+    """Return what one DN is in an array of reflectances, None where its bands or its type tell that it has none."""
+    scales = {band.scale for band in header.bands}
+    if len(scales) != 1 or header.planes != len(header.bands):
+        return None
+    return reflectance_unit(header.dtype, scales.pop())
 
 
 def _with_promise(header: ArrayHeader, settings: EncodeSettings, *, exact: bool) -> ArrayHeader:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.distortion import Distortion
 from eocodec.errors import EocodecError, InputError
 from eocodec.formats.eoc.assembly import Assembly, relative_box, window_pixels
 from eocodec.formats.eoc.coding import tile_settings, with_coding
@@ -23,7 +24,7 @@ from eocodec.formats.eoc.pool import OrderedPool, thread_count
 from eocodec.formats.eoc.sink import Sink, Target, open_sink
 from eocodec.formats.eoc.window import Window, window_box
 from eocodec.payload import parse_head
-from eocodec.tile import EncodeSettings, encode_tile
+from eocodec.tile import EncodeSettings, encode_measured
 
 Settings = EncodeSettings | Mapping[str, EncodeSettings] | None
 
@@ -32,6 +33,7 @@ class _Encoded(TypedDict):
     array: int
     tile: int
     payload: bytes
+    distortion: Distortion | None
 
 
 @dataclass
@@ -43,6 +45,8 @@ class _Track:
     entries: list[TileEntry | None]
     started: bytearray
     assemblies: dict[int, Assembly]
+    size: int = 0
+    distortion: Distortion | None = None
 
 
 class Writer:
@@ -71,6 +75,17 @@ class Writer:
         """Bytes written so far; after `close`, those of the container."""
         return self._at
 
+    def size_of(self, array: int | str | None = None) -> int:
+        """Return the bytes of the tiles of an array written so far."""
+        return self._tracks[self._number(array)].size
+
+    def distortion(self, array: int | str | None = None) -> Distortion | None:
+        """Return the errors of the tiles of an array written so far, by plane, in the unit of its samples.
+
+        None where a tile was encoded elsewhere (`write_tile`).
+        """
+        return self._tracks[self._number(array)].distortion
+
     def add_array(self, header: ArrayHeader, settings: EncodeSettings | None = None) -> None:
         """Declare one more array; possible until the first window is written.
 
@@ -91,7 +106,9 @@ class Writer:
             raise InputError("arrays must be declared before the first window is written")
         header, settings = with_coding(header, settings or EncodeSettings())
         tiles = header.grid.tiles
-        self._tracks.append(_Track(header, settings, [None] * tiles, bytearray(tiles), {}))
+        track = _Track(header, settings, [None] * tiles, bytearray(tiles), {})
+        track.distortion = Distortion.none(header.planes)
+        self._tracks.append(track)
 
     def write(
         self, window: Window, pixels: npt.NDArray[Any], array: int | str | None = None
@@ -183,7 +200,7 @@ class Writer:
             )
         self._start()
         track.started[number] = 1
-        self._record({"array": which, "tile": number, "payload": payload})
+        self._record({"array": which, "tile": number, "payload": payload, "distortion": None})
 
     def close(self) -> None:
         """Finish the file: wait for the encoders, write index and footer, publish.
@@ -271,7 +288,12 @@ class Writer:
         offset = self._at + len(leader)
         self._put(leader)
         self._put(payload)
-        self._tracks[array].entries[tile] = TileEntry(offset, head.size, head.layer_sizes, crc)
+        track, found = self._tracks[array], encoded["distortion"]
+        track.entries[tile] = TileEntry(offset, head.size, head.layer_sizes, crc)
+        track.size += len(payload)
+        if track.distortion is not None:
+            planes = track.header.grid.box(tile)[0]
+            track.distortion = None if found is None else track.distortion.add(found, planes)
 
     def _put(self, data: bytes) -> None:
         try:
@@ -286,10 +308,11 @@ class Writer:
 
 def _encode(track: _Track, array: int, tile: int, pixels: npt.NDArray[Any]) -> _Encoded:
     try:
-        payload = encode_tile(pixels, tile_settings(track.header, track.settings, tile))
+        wanted = tile_settings(track.header, track.settings, tile)
+        payload, distortion = encode_measured(pixels, wanted)
     except EocodecError as error:
         raise type(error)(f"{track.header.place(tile)}: {error}") from error
-    return {"array": array, "tile": tile, "payload": payload}
+    return {"array": array, "tile": tile, "payload": payload, "distortion": distortion}
 
 
 def _complete(track: _Track) -> list[TileEntry]:
