@@ -7,6 +7,7 @@ share its bytes. SPEC.md, "Mask section", is the normative description.
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,17 @@ class Mask:
         out = np.where(self.labels != 0, table[self.labels], pixels.view(bits))
         return out.view(pixels.dtype)
 
-    def reserve(self, nodata: float | None) -> Mask:
-        """Return this mask with `nodata` among its fills, where the dtype can hold it."""
-        value = None if nodata is None else _as_dtype(nodata, self.fills.dtype)
-        if value is None or (self.fills == value).any() or len(self.fills) == MAX_FILLS:
-            return self
-        return Mask(self.labels, np.append(self.fills, value).astype(self.fills.dtype))
+    def reserve(self, *values: int | float | None) -> Mask | None:
+        """Return this mask with `values` among its fills, those that the dtype can hold.
+
+        None when they are more than `MAX_FILLS`: such a tile can only be coded without loss.
+        """
+        fills = self.fills
+        for value in values:
+            fill = None if value is None else as_dtype(value, fills.dtype)
+            if fill is not None and fill == fill and fill not in fills:
+                fills = np.append(fills, fill).astype(fills.dtype)
+        return Mask(self.labels, fills) if len(fills) <= MAX_FILLS else None
 
     def keep_off_fills(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return `pixels` with the valid ones that equal a fill moved to the next value that is none.
@@ -73,13 +79,31 @@ class Mask:
                 kept[hit] = _next_free(fill, fills)
         return kept
 
+    def steps_off(self, low: Any, high: Any, reach: float) -> int:
+        """Return by how many steps of the dtype `keep_off_fills` may move a sample away from its original.
 
-def empty_mask(
-    shape: tuple[int, int, int], nodata: float | None, dtype: np.dtype[Any]
-) -> Mask | None:
-    """Return a mask without invalid samples that reserves `nodata`; None where there is none to reserve."""
-    mask = Mask(np.zeros(shape, np.uint8), np.zeros(0, dtype)).reserve(nodata)
-    return mask if len(mask.fills) else None
+        The originals lie from `low` to `high`, what they decode to not further from them than `reach`.
+        """
+        fills = np.unique(self.fills[np.isfinite(self.fills)])
+        steps = 0
+        for fill in fills:
+            free = _next_free(fill, fills)
+            away = low < fill if free > fill else high > fill
+            if away and _value(low) - reach <= _value(fill) <= _value(high) + reach:
+                between = (fills >= fill) & (fills < free) | (fills <= fill) & (fills > free)
+                steps = max(steps, int(between.sum()))
+        return steps
+
+
+def empty_mask(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Mask:
+    """Return a mask without invalid samples and without fills, to reserve values in."""
+    return Mask(np.zeros(shape, np.uint8), np.zeros(0, dtype))
+
+
+def _value(sample: Any) -> int | float:
+    """Return a sample as a Python number, whose arithmetic does not overflow."""
+    number: int | float = sample.item()
+    return number
 
 
 def _next_free(fill: Any, fills: npt.NDArray[Any]) -> Any:
@@ -99,39 +123,48 @@ def _next_free(fill: Any, fills: npt.NDArray[Any]) -> Any:
     return fill
 
 
-def find_invalid(pixels: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_] | None:
-    """Return where `pixels` are NaN or equal `nodata`, or None when all are valid.
+def find_invalid(
+    pixels: npt.NDArray[Any], *values: int | float | None
+) -> npt.NDArray[np.bool_] | None:
+    """Return where `pixels` are NaN or equal one of `values`, or None when all are valid.
 
     Parameters
     ----------
     pixels : ndarray
         Any shape and numeric dtype.
-    nodata : float or None
-        The nodata value in the units of `pixels`; one that the dtype cannot hold matches nothing.
+    *values : int, float or None
+        Nodata values in the units of `pixels`; one that the dtype cannot hold matches nothing.
     """
     invalid: npt.NDArray[np.bool_] | None = None
     if pixels.dtype.kind == "f":
         nan: npt.NDArray[np.bool_] = np.isnan(pixels)
         invalid = nan
-    if nodata is not None and nodata == nodata:
-        value = _as_dtype(nodata, pixels.dtype)
-        if value is not None:
-            same = pixels == value
+    for value in values:
+        held = None if value is None else as_dtype(value, pixels.dtype)
+        if held is not None and held == held:
+            same = pixels == held
             invalid = same if invalid is None else invalid | same
     if invalid is None or not invalid.any():
         return None
     return invalid
 
 
-def _as_dtype(nodata: float, dtype: np.dtype[Any]) -> Any:
-    """Return `nodata` as a scalar of `dtype`, or None when it is out of range or fractional."""
+def as_dtype(value: int | float, dtype: np.dtype[Any]) -> Any:
+    """Return `value` as a scalar of `dtype`: exact in integers, rounded in floats.
+
+    None where the dtype cannot hold it: out of range, or fractional or NaN for integers.
+    """
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return dtype.type(nodata)
-    limits = np.iinfo(dtype)
-    if not np.isfinite(nodata) or nodata != int(nodata):
+        try:
+            with np.errstate(over="ignore"):
+                held = dtype.type(value)
+        except OverflowError:
+            return None
+        return None if np.isinf(held) and value not in (math.inf, -math.inf) else held
+    if isinstance(value, (float, np.floating)) and not float(value).is_integer():
         return None
-    return dtype.type(int(nodata)) if limits.min <= int(nodata) <= limits.max else None
+    limits = np.iinfo(dtype)
+    return dtype.type(int(value)) if limits.min <= int(value) <= limits.max else None
 
 
 def build_mask(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_]) -> Mask | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eocodec.bounds import ErrorBounds, MaxError, bounds_for, check_bounds
+from eocodec.errors import InputError
+from eocodec.mask import MAX_FILLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +17,10 @@ class EncodeSettings:
     ----------
     lossless : bool
         Keep every sample exactly.
-    nodata : float or None
+    nodata : int, float or None
         Samples of this value are invalid: kept exactly, outside the model.
+    special : tuple of int or float
+        Further values kept as nodata is. No valid sample is decoded to any of them.
     model : str or None
         Model name or id; None takes the default model.
     layers : int or None
@@ -44,11 +48,13 @@ class EncodeSettings:
     Raises
     ------
     InputError
-        When a bound is negative or not finite, or a relative one is not below 1.
+        When a bound is negative or not finite, or a relative one is not below 1; or when more than
+        15 values are to be kept exactly.
     """
 
     lossless: bool = False
-    nodata: float | None = None
+    nodata: int | float | None = None
+    special: tuple[int | float, ...] = ()
     model: str | None = None
     layers: int | None = None
     step_scale: float = 1.0
@@ -60,6 +66,16 @@ class EncodeSettings:
 
     def __post_init__(self) -> None:
         check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
+        kept = {value for value in self.invalid_values if value == value}
+        if len(kept) > MAX_FILLS:
+            raise InputError(
+                f"{len(kept)} values of nodata and special; at most {MAX_FILLS} are kept exactly"
+            )
+
+    @property
+    def invalid_values(self) -> tuple[int | float, ...]:
+        """Values of invalid samples: `nodata` and `special`."""
+        return self.special if self.nodata is None else (self.nodata, *self.special)
 
     @property
     def asks_for_layers(self) -> bool:

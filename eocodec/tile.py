@@ -64,7 +64,7 @@ def encode_measured(
     settings = settings or EncodeSettings()
     pixels = _checked(pixels)
     bounds = settings.bounds(len(pixels))
-    invalid = find_invalid(pixels, settings.nodata)
+    invalid = find_invalid(pixels, *settings.invalid_values)
     coded = _encode(pixels, invalid, settings, bounds)
     return coded.payload, Distortion.of(pixels, coded.decoded, invalid, learned=coded.learned)
 
@@ -89,6 +89,8 @@ def _encode(
     if not lossy or (invalid is not None and mask is None) or _too_few(pixels, invalid):
         return _encode_lossless(pixels, mask)
     task = _Task(pixels, mask, settings)
+    if not task.room_to_reserve:
+        return _encode_lossless(pixels, mask)
     if bounds is None:
         return _encode_unbounded(task)
     if settings.asks_for_layers:
@@ -137,12 +139,19 @@ class _Task:
         bands, height, width = self.pixels.shape
         return bands, height, width
 
+    @property
+    def room_to_reserve(self) -> bool:
+        """Whether a mask has room for all values that no valid sample may decode to."""
+        return self._reserved() is not None
+
     def lossy_mask(self) -> Mask | None:
         """Return the mask with nodata reserved, so that no valid sample decodes to it."""
-        nodata = self.settings.nodata
-        if self.mask is None:
-            return empty_mask(self.shape, nodata, self.pixels.dtype)
-        return self.mask.reserve(nodata)
+        mask = self._reserved()
+        return mask if mask is not None and len(mask.fills) else None
+
+    def _reserved(self) -> Mask | None:
+        mask = self.mask or empty_mask(self.shape, self.pixels.dtype)
+        return mask.reserve(*self.settings.invalid_values)
 
 
 @one_core_in_workers
@@ -312,8 +321,7 @@ def _learned_layers(task: _Task) -> tuple[list[bytes], npt.NDArray[Any]]:
 def _encode_bounded(task: _Task, bounds: ErrorBounds) -> _Coded | None:
     """Return a predictive tile within bounds, or None where its samples are not."""
     mask = task.lossy_mask()
-    bounds = _off_fills(task, mask, bounds)
-    body = encode_predictive(task.pixels, task.invalid, bounds)
+    body = encode_predictive(task.pixels, task.invalid, _off_fills(task, mask, bounds))
     decoded = decode_predictive(body, task.pixels.dtype, task.shape, _invalid(mask))
     return _within(task, bounds, wire.PREDICTIVE, [body], mask, _masked(decoded, mask))
 
@@ -328,8 +336,7 @@ def _encode_guaranteed(task: _Task, bounds: ErrorBounds) -> _Coded | None:
     plain = _within(task, bounds, wire.RVQ, bodies, mask, _masked(learned, mask))
     if plain is not None:
         return plain
-    bounds = _off_fills(task, mask, bounds)
-    body = encode_predictive(task.pixels, task.invalid, bounds, learned)
+    body = encode_predictive(task.pixels, task.invalid, _off_fills(task, mask, bounds), learned)
     decoded = decode_predictive(body, task.pixels.dtype, task.shape, _invalid(mask), learned)
     layers = [*bodies, body]
     return _within(task, bounds, wire.RVQ, layers, mask, _masked(decoded, mask), guaranteed=True)
@@ -340,8 +347,9 @@ def _off_fills(task: _Task, mask: Mask | None, bounds: ErrorBounds) -> ErrorBoun
     if mask is None or bounds.exact:
         return bounds
     valid = task.pixels if task.invalid is None else task.pixels[~task.invalid]
-    inner = (mask.fills > valid.min()) & (mask.fills < valid.max())
-    return bounds.less(len(mask.fills), valid) if inner.any() else bounds
+    reach = max((value for value in bounds.absolute if value is not None), default=0)
+    steps = mask.steps_off(valid.min(), valid.max(), reach)
+    return bounds.less(steps, valid) if steps else bounds
 
 
 def _within(

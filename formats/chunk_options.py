@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from eocodec.bounds import MaxError
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
@@ -35,7 +37,7 @@ class ChunkOptions:
         Largest error divided by the square root of the sample's magnitude.
     lossless : bool
         Keep every sample, as by default.
-    nodata : float or None
+    nodata : int, float or None
         Samples of this value are kept exactly; NaN always is.
     dims : sequence of str or None
         A name an axis of the chunks, see `chunk_axes`; None takes the last two as rows and columns,
@@ -58,7 +60,7 @@ class ChunkOptions:
     max_relative_error: float | None = None
     max_error_sqrt: float | None = None
     lossless: bool = False
-    nodata: float | str | None = None
+    nodata: int | float | str | None = None
     dims: Sequence[str | None] | None = None
     chunk_shape: Sequence[int] | None = None
 
@@ -131,12 +133,14 @@ def _extents(given: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(n) for n in given)
 
 
-def _number(value: float | str | None) -> float | None:
+def _number(value: int | float | str | None) -> int | float | None:
     """Return a nodata value as a number, None for NaN, which is invalid at any rate."""
     if isinstance(value, str):
         if value not in _NOT_FINITE:
             raise InputError(f"nodata {value!r} is no number")
         value = _NOT_FINITE[value]
-    if value is None or math.isnan(value):
+    if value is None:
         return None
-    return float(value)
+    # 64-bit integers are no floats.
+    number = int(value) if isinstance(value, (int, np.integer)) else float(value)
+    return number if number == number else None

@@ -271,7 +271,7 @@ class _Encoded:
 
     def _squares(self, layers: int, number: int) -> tuple[float, int]:
         pixels, head = self._sample[number], self._heads[number]
-        invalid = find_invalid(pixels, self.settings.nodata)
+        invalid = find_invalid(pixels, *self.settings.invalid_values)
         valid = np.ones(pixels.shape, bool) if invalid is None else ~invalid
         if head.mode != RVQ:
             return 0.0, int(np.count_nonzero(valid))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from eocodec.bands import MODEL_BANDS, plainly_sentinel2
 from eocodec.codec_models import find_card
 from eocodec.errors import InputError
-from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, RVQ3D, ArrayHeader
+from eocodec.formats.eoc.metadata import PREDICTIVE, RVQ2D, RVQ3D, ArrayHeader, nodata_number
 from eocodec.tile import EncodeSettings
 from eocodec.units import reflectance_unit
 
@@ -26,14 +26,13 @@ def with_coding(
     ModelError
         When the model is not installed.
     """
-    nodata = None if header.nodata is None else float(header.nodata)
-    if settings.nodata is None:
+    nodata = header.nodata
+    asked = nodata_number(settings.nodata, header.dtype)
+    if asked is None:
         settings = replace(settings, nodata=nodata)
     elif nodata is None:
-        value = settings.nodata
-        whole = header.dtype.kind in "iu" and float(value).is_integer()
-        header = replace(header, nodata=int(value) if whole else value)
-    elif settings.nodata != nodata and not (math.isnan(nodata) and math.isnan(settings.nodata)):
+        header = replace(header, nodata=asked)
+    elif asked != nodata and not (math.isnan(nodata) and math.isnan(asked)):
         raise InputError(
             f"array {header.name!r} has nodata {nodata}, the settings have {settings.nodata}"
         )

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from eocodec.errors import InputError
 from eocodec.formats.eoc.crs import crs_text
-from eocodec.formats.eoc.metadata import DEFAULT_TILE_SIZE, ArrayHeader, Band, Extra, Gcp
+from eocodec.formats.eoc.metadata import (
+    DEFAULT_TILE_SIZE,
+    ArrayHeader,
+    Band,
+    Extra,
+    Gcp,
+    nodata_number,
+)
 from eocodec.payload import MAX_TILE_SAMPLES
 
 __all__ = ["DEFAULT_TILE_SIZE", "ArrayFields", "ArrayHeader", "Band", "Gcp", "array_header"]
@@ -63,7 +70,7 @@ def array_header(**fields: Unpack[ArrayFields]) -> ArrayHeader:
             "dims": tuple(given.pop("dims", None) or _default_dims(len(shape))),
             "tile_size": _tile_size(given.pop("tile_size", DEFAULT_TILE_SIZE), shape),
             "bands": bands,
-            "nodata": _nodata(given.pop("nodata", None), dtype),
+            "nodata": nodata_number(given.pop("nodata", None), dtype),
             "crs": crs_text(given.pop("crs", None)),
             "gcps_crs": crs_text(given.pop("gcps_crs", None)),
             "transform": None if transform is None else tuple(map(float, tuple(transform)[:6])),
@@ -91,14 +98,6 @@ def _tile_size(size: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int, 
     samples = max(1, min(given[0], shape[-2]) * min(given[1], shape[-1]))
     planes = min(math.prod(shape[:-2]), max(1, MAX_TILE_SAMPLES // samples))
     return (planes, *given)
-
-
-def _nodata(value: float | None, dtype: np.dtype[Any]) -> int | float | None:
-    if value is None:
-        return None
-    if dtype.kind in "iu" and float(value).is_integer():
-        return int(value)
-    return float(value)
 
 
 def _tags_by_namespace(tags: Mapping[str, Any]) -> dict[str, dict[str, str]]:

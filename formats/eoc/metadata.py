@@ -29,6 +29,7 @@ MAX_TILES = 2**24
 MAX_DESCRIBED = 2**16
 """Bands and ground control points of one array, and of all arrays of a container together."""
 MAX_NAME = 1024
+_MAX_WHOLE = 2**64
 DEFAULT_TILE_SIZE = 512
 
 
@@ -241,3 +242,23 @@ class ArrayHeader:
             f"array {self.name!r}, tile {tile} "
             f"(rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop})"
         )
+
+
+def nodata_number(value: int | float | None, dtype: np.dtype[Any]) -> int | float | None:
+    """Return a nodata value as a header of an array of `dtype` holds it.
+
+    A whole number stays an int, exact to 64 bits, where the array holds integers.
+
+    Raises
+    ------
+    InputError
+        If it is no number, or too large for a float.
+    """
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"nodata {value!r} is no number") from error
+    whole = dtype.kind in "iu" and number.is_integer() and abs(int(value)) < _MAX_WHOLE
+    return int(value) if whole else number

@@ -29,7 +29,7 @@ def native_band(band: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArr
         In the band's dtype, rounded to whole numbers where that is an integer.
     """
     dtype = band.dtype
-    invalid = find_invalid(band[None], None if nodata is None else float(nodata))
+    invalid = find_invalid(band[None], nodata)
     pixels = band[None].astype(np.float32)
     if invalid is not None:
         pixels = fill_holes(pixels, invalid)

@@ -59,7 +59,7 @@ class Eocodec(Codec):  # type: ignore[misc]
         max_relative_error: float | None = None,
         max_error_sqrt: float | None = None,
         lossless: bool = False,
-        nodata: float | str | None = None,
+        nodata: int | float | str | None = None,
         dims: Sequence[str | None] | None = None,
         chunk_shape: Sequence[int] | None = None,
     ):

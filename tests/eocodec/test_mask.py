@@ -15,6 +15,7 @@ from eocodec.mask import (
     Mask,
     build_mask,
     decode_mask,
+    empty_mask,
     encode_mask,
     fill_holes,
     find_invalid,
@@ -189,3 +190,43 @@ def test_fill_holes_of_a_band_without_valid_samples_is_zero() -> None:
 def test_fill_holes_without_holes_returns_the_pixels() -> None:
     pixels = np.ones((1, 3, 3), np.float32)
     assert fill_holes(pixels, None) is pixels
+
+
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_nodata_at_an_end_of_an_integer_dtype_matches_that_value_alone(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    ends = np.array([[[limits.min, limits.min + 1, limits.max - 1, limits.max]]], dtype)
+    for number, nodata in ((0, limits.min), (3, limits.max)):
+        invalid = find_invalid(ends, int(nodata))
+        assert invalid is not None
+        assert np.flatnonzero(invalid).tolist() == [number]
+
+
+def test_several_values_are_invalid_together() -> None:
+    pixels = np.array([[[1, 2, 3, 4, 5]]], np.uint8)
+    invalid = find_invalid(pixels, 2, None, 5.0, 4.5, 300, -1)
+    assert invalid is not None
+    assert invalid.tolist() == [[[False, True, False, False, True]]]
+
+
+def test_number_beyond_a_float_dtype_is_not_taken_for_infinity() -> None:
+    pixels = np.array([[[1, np.inf]]], np.float32)
+    assert find_invalid(pixels, 1e300, 10**400) is None
+    invalid = find_invalid(pixels, np.inf)
+    assert invalid is not None
+    assert invalid.tolist() == [[[False, True]]]
+
+
+def test_mask_reserves_what_it_can_hold_or_nothing() -> None:
+    mask = empty_mask((1, 2, 2), np.dtype("uint8"))
+    reserved = mask.reserve(1, None, 1.0, 7, 256, 0.5, np.nan)
+    assert reserved is not None
+    assert reserved.fills.tolist() == [1, 7]
+    assert reserved.fills.dtype == np.uint8
+    full = mask.reserve(*range(15))
+    assert full is not None
+    assert full.reserve(3, 300) is not None
+    assert full.reserve(15) is None

@@ -268,6 +268,52 @@ def test_valid_samples_never_decode_to_nodata(dtype: str, hole: bool) -> None:
 
 
 @pytest.mark.usefixtures("learned")
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_valid_samples_never_decode_to_any_special_value(dtype: str) -> None:
+    pixels = smooth(dtype, (10, 24, 24)).round()
+    nodata, *special = (60, 61, 70, 80)
+    pixels[np.isin(pixels, (60, 61, 70, 80))] += 2
+    pixels[0, 0, :3] = 60, 61, 80
+    missing = np.isin(pixels, (60, 61, 70, 80))
+    payload = encode_tile(pixels, EncodeSettings(nodata=nodata, special=tuple(special)))
+    assert parse_head(payload).mode == RVQ
+    coarse = decode_tile(payload, layers=1)
+    assert np.array_equal(np.isin(coarse, (60, 61, 70, 80)), missing)
+    assert np.array_equal(coarse[missing], pixels[missing])
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "int64", "float32", "float64"])
+def test_special_values_are_kept_within_a_bound(dtype: str) -> None:
+    pixels = smooth(dtype, (2, 40, 40)).round()
+    special = (55, 56, 60, 100, 127)
+    pixels[np.isin(pixels, special)] += 2
+    pixels[0, :5, :9] = np.resize(special[:3], (5, 9))
+    missing = np.isin(pixels, special)
+    settings = EncodeSettings(max_error=6, special=special)
+    payload = encode_tile(pixels, settings)
+    decoded = decode_tile(payload)
+    assert len(payload) < 0.6 * len(encode_tile(pixels, LOSSLESS))
+    assert np.array_equal(np.isin(decoded, special), missing)
+    assert np.array_equal(decoded[missing], pixels[missing])
+    assert np.abs(decoded.astype(float) - pixels.astype(float)).max() <= 6
+
+
+def test_more_special_values_than_a_mask_holds_are_refused() -> None:
+    with pytest.raises(InputError, match="at most 15"):
+        EncodeSettings(nodata=0, special=tuple(range(16)))
+    assert EncodeSettings(nodata=0, special=tuple(range(15))).invalid_values[0] == 0
+
+
+def test_bit_patterns_that_leave_no_room_to_reserve_cost_the_bound() -> None:
+    pixels = smooth("float32", (1, 40, 40))
+    pixels.view(np.uint32)[0, 0, :12] = 0x7FC00000 + np.arange(12)
+    settings = EncodeSettings(max_error=6, special=(1, 2, 3, 4))
+    assert_same_bits(decode_tile(encode_tile(pixels, settings)), pixels)
+    decoded = decode_tile(encode_tile(pixels, EncodeSettings(max_error=6, special=(1, 2, 3))))
+    assert not np.array_equal(decoded, pixels, equal_nan=True)
+
+
+@pytest.mark.usefixtures("learned")
 def test_repetitive_tile_takes_the_smaller_lossless_mode() -> None:
     pixels = np.full((10, 64, 64), 5, np.uint16)
     pixels[:, 30:, 12:] = 9

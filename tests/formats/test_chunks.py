@@ -144,6 +144,8 @@ def test_options_survive_json(given):
 def test_nothing_asked_for_is_lossless():
     assert ChunkOptions().settings == LOSSLESS
     assert ChunkOptions(max_error=0.0).settings == EncodeSettings(max_error=0.0)
+    wide = ChunkOptions(nodata=2**63 - 1)
+    assert wide.settings.nodata == wide.to_json()["nodata"] == 2**63 - 1
     assert ChunkOptions(quality=2, nodata="NaN").settings == EncodeSettings(layers=2)
 
 

@@ -385,3 +385,39 @@ def test_importing_the_package_loads_neither_numpy_nor_torch():
 def test_unknown_attribute_raises():
     with pytest.raises(AttributeError, match="compresss"):
         getattr(eocodec, "compresss")  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("int64", -(2**63)), ("int64", 2**63 - 1), ("uint64", 2**64 - 1)]
+)
+@pytest.mark.parametrize("bound", [0, 100])
+@pytest.mark.parametrize("where", ["header", "settings"])
+def test_nodata_at_an_end_of_64_bits_is_exact(dtype, nodata, bound, where):
+    array = np.random.default_rng(0).integers(0, 10**6, (1, 40, 40)).astype(dtype)
+    array[0, :9] = nodata
+    given = {where: nodata}
+    settings = eocodec.EncodeSettings(max_error=bound, nodata=given.get("settings"))
+    reader = eocodec.open(
+        eocodec.compress(array, settings=settings, nodata=given.get("header"), name="x")
+    )
+    assert reader.nodata == nodata
+    assert isinstance(reader.nodata, int)
+    decoded = reader.read()
+    np.testing.assert_array_equal(decoded == nodata, array == nodata)
+    assert np.abs(decoded[:, 9:].astype(float) - array[:, 9:].astype(float)).max() <= bound
+
+
+@pytest.mark.parametrize("nodata", [-9999, 70000, 0.5, float("nan"), float("-inf"), 1e30])
+def test_nodata_that_the_dtype_cannot_hold_is_told_and_marks_nothing(nodata):
+    array = np.arange(1600, dtype="uint16").reshape(1, 40, 40)
+    settings = eocodec.EncodeSettings(max_error=3)
+    plain = eocodec.open(eocodec.compress(array, settings=settings))
+    reader = eocodec.open(eocodec.compress(array, settings=settings, nodata=nodata))
+    np.testing.assert_array_equal(reader.nodata, nodata)
+    np.testing.assert_array_equal(reader.read(), plain.read())
+
+
+def test_nodata_that_is_no_number_is_refused():
+    for nodata in (10**400, "none"):
+        with pytest.raises(eocodec.InputError, match="no number"):
+            eocodec.array_header(shape=(4, 4), dtype="uint8", nodata=nodata)
