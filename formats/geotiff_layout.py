@@ -1,8 +1,8 @@
 """Which arrays of a container a GeoTIFF becomes.
 
-The ten Sentinel-2 bands of the model become one array, in the model's order; bands outside it
-another, coded without loss; a dataset mask a third. Each band knows its position in the file, so
-that the same file can be put together again.
+The Sentinel-2 bands that are learned become one array a date, in the model's order; bands beside them another,
+flags and classes a third, a dataset mask a fourth. Each band knows its position in the file, so that the same file
+can be put together again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from numpy.typing import NDArray
 
-from eocodec.bands import BandSelection, band, match_band, select_bands
+from eocodec.bands import band, match_band
+from eocodec.formats.band_choice import BandChoice, Group
 from eocodec.formats.eoc.header import ArrayHeader, Band, array_header
 from eocodec.formats.native import NativePair
 from eocodec.formats.raster import GeoTiff, Raster
@@ -27,6 +29,17 @@ MASK = "mask"
 MASK_ROLE = "mask"
 
 
+class Coding(Enum):
+    """How the samples of an array are coded."""
+
+    LEARNED = "learned"
+    """By the layers of a model."""
+    BOUNDED = "bounded"
+    """Within the bounds for all bands; exact without any."""
+    EXACT = "exact"
+    """Exact, unless a bound names a band."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One array to be.
@@ -35,15 +48,18 @@ class Part:
     ----------
     header : ArrayHeader
         Its description.
-    lossless : bool
-        Whether it must be kept exactly, whatever the quality.
+    coding : Coding
+        How it is coded.
     read : callable
         Gives the samples (bands, rows, columns) of a window of rows and columns.
+    group : Group or None
+        The bands of a learned array.
     """
 
     header: ArrayHeader
-    lossless: bool
+    coding: Coding
     read: Callable[[slice, slice], NDArray[Any]]
+    group: Group | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,66 +75,89 @@ class Layout:
     ----------
     names : sequence of str or None
         Names of the bands, where the file's descriptions do not tell.
-    lossless : bool
-        Everything is kept exactly, so that no band needs the model.
-    bounded : bool
-        Errors are bounded: of a 10 m and a 20 m file each sample as it is, not as resampled.
     tile_size : int
         Rows and columns of a tile.
     """
 
     names: Sequence[str] | None
-    lossless: bool
-    bounded: bool
     tile_size: int
 
-    def parts(self, files: Sequence[GeoTiff]) -> list[Part]:
+    def parts(
+        self, files: Sequence[GeoTiff], choice: BandChoice, *, apart: bool = False
+    ) -> list[Part]:
         """Return the arrays that one raster, or a 10 m and a 20 m file, become.
 
-        Raises
-        ------
-        InputError
-            If the bands cannot be told apart, or two files are no pair.
+        Parameters
+        ----------
+        files : sequence of GeoTiff
+            One raster, or the two of a pair.
+        choice : BandChoice
+            Of their bands together.
+        apart : bool
+            Keep the two grids of a pair apart: what holds for samples then holds for those of the files, not for
+            interpolated ones.
         """
         if len(files) == 1:
-            return self._image(files[0], files[0], {})
-        pair = NativePair(*files)
-        if not (self.lossless or self.bounded):
-            return self._image(pair, files[0], {"native": {"tags": files[1].fields["tags"]}})
-        # What holds for samples must hold for those of the files, not for interpolated ones: one
-        # array a grid.
+            return self._image(files[0], files[0], choice, {})
+        if choice.groups and not apart:
+            pair = NativePair(*files, repeated=set(range(_count(files))) - choice.learned)
+            return self._image(
+                pair, files[0], choice, {"native": {"tags": files[1].fields["tags"]}}
+            )
         made = []
         at = 0
         for name, file in zip(("10m", "20m"), files, strict=True):
             count = file.shape[0]
             named = replace(self, names=self.names and self.names[at : at + count])
-            made.append(named._part(name, file, range(count), file.fields, {"raster": name}))
+            made += named._arrays(file, file, choice.of(at, count), {"raster": name}, name)
             at += count
         return made
 
-    def _image(self, raster: Raster, file: GeoTiff, extra: dict[str, Any]) -> list[Part]:
-        """Return learned stack, remaining bands and mask of one raster."""
-        count = raster.shape[0]
-        descriptions = [band.description for band in raster.bands]
-        if self.lossless and self.names is None:
-            chosen = BandSelection((), tuple(range(count)))
-        else:
-            chosen = select_bands(descriptions, self.names, count)
-        split = bool(chosen.stack) and bool(chosen.others) and not self.lossless
-        if split or file.has_mask:
-            extra = {**extra, "raster": IMAGE}
-        if not split:
-            order = range(count) if self.lossless or not chosen.stack else chosen.stack
-            made = [self._part("data", raster, order, file.fields, extra)]
-        else:
-            located = {name: file.fields[name] for name in ("crs", "transform", "nodata")}
-            made = [
-                self._part("stack", raster, chosen.stack, file.fields, extra),
-                self._part(
-                    "other", raster, chosen.others, located, {"raster": IMAGE}, lossless=True
-                ),
-            ]
-        return [*made, self._mask(file)] if file.has_mask else made
+    def _image(
+        self, raster: Raster, file: GeoTiff, choice: BandChoice, extra: dict[str, Any]
+    ) -> list[Part]:
+        """Return the arrays of the bands of one raster, and that of its mask."""
+        parts = self._arrays(raster, file, choice, extra, "data", masked=file.has_mask)
+        return [*parts, self._mask(file)] if file.has_mask else parts
+
+    def _arrays(
+        self,
+        raster: Raster,
+        file: GeoTiff,
+        choice: BandChoice,
+        extra: dict[str, Any],
+        name: str,
+        *,
+        masked: bool = False,
+    ) -> list[Part]:
+        """Return learned arrays, one of what bounds may hold for, and one of flags; `name` is that of a single one."""
+        rest = [index for index in range(raster.shape[0]) if index not in choice.learned]
+        plain = tuple(index for index in rest if index not in choice.flags)
+        flags = tuple(index for index in rest if index in choice.flags)
+        wanted: list[tuple[str, tuple[int, ...], Coding, Group | None]] = [
+            (_group_name(choice, number), group.bands, Coding.LEARNED, group)
+            for number, group in enumerate(choice.groups)
+        ]
+        wanted += [("other", plain, Coding.BOUNDED, None), ("exact", flags, Coding.EXACT, None)]
+        wanted = [one for one in wanted if one[1]]
+        several = len(wanted) > 1
+        if several or masked:
+            extra = {"raster": IMAGE, **extra}
+        prefix = f"{name}_" if several and name != "data" else ""
+        located = {key: file.fields[key] for key in ("crs", "transform", "nodata")}
+        return [
+            self._part(
+                f"{prefix}{own}" if several else name,
+                raster,
+                bands,
+                file.fields if number == 0 else located,
+                _platform(file.fields["tags"]),
+                extra if number == 0 else {"raster": extra["raster"]},
+                coding,
+                group,
+            )
+            for number, (own, bands, coding, group) in enumerate(wanted)
+        ]
 
     def _part(
         self,
@@ -126,23 +165,22 @@ class Layout:
         raster: Raster,
         indexes: Sequence[int],
         fields: dict[str, Any],
+        platform: str | None,
         extra: dict[str, Any],
-        *,
-        lossless: bool = False,
+        coding: Coding,
+        group: Group | None,
     ) -> Part:
         header = array_header(
             shape=(len(indexes), *raster.shape[1:]),
             dtype=raster.dtype,
             name=name,
-            bands=[self._band(raster, index, fields) for index in indexes],
+            bands=[self._band(raster, index, platform) for index in indexes],
             tile_size=self.tile_size,
             extra={ROOM: extra} if extra else {},
             **fields,
         )
         return Part(
-            header,
-            lossless or self.lossless,
-            lambda rows, columns: raster.read(rows, columns, indexes),
+            header, coding, lambda rows, columns: raster.read(rows, columns, indexes), group
         )
 
     def _mask(self, file: GeoTiff) -> Part:
@@ -155,15 +193,27 @@ class Layout:
             transform=file.fields["transform"],
             extra={ROOM: {"raster": IMAGE, "role": MASK_ROLE}},
         )
-        return Part(header, True, lambda rows, columns: file.read_mask(rows, columns)[None])
+        return Part(header, Coding.EXACT, lambda rows, columns: file.read_mask(rows, columns)[None])
 
-    def _band(self, raster: Raster, index: int, fields: dict[str, Any]) -> Band:
+    def _band(self, raster: Raster, index: int, platform: str | None) -> Band:
         """Return the description of a band, with the user's name and the known wavelength."""
         described = raster.bands[index]
         name = match_band(self.names[index]) if self.names is not None else described.name
-        platform = _platform(fields.get("tags", {}))
         wavelength = band(name).wavelength_nm[platform] if name and platform else None
         return replace(described, name=name, wavelength_nm=wavelength)
+
+
+def _count(files: Sequence[GeoTiff]) -> int:
+    return sum(file.shape[0] for file in files)
+
+
+def _group_name(choice: BandChoice, number: int) -> str:
+    if len(choice.groups) == 1:
+        return "stack"
+    group = choice.groups[number]
+    same = [other for other in choice.groups if other.date == group.date]
+    name = "_".join(filter(None, ("stack", group.date)))
+    return f"{name}_{same.index(group) + 1}" if len(same) > 1 else name
 
 
 def _platform(tags: Mapping[str, Mapping[str, str]]) -> str | None:

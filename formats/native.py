@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
+from eocodec.formats.eoc.native import REPEATED, is_repeated
 from eocodec.formats.raster import GeoTiff, Raster
 from eocodec.mask import fill_holes, find_invalid
 from eocodec.resample import downsample2, upsample2
@@ -29,6 +30,8 @@ class NativePair:
     ----------
     fine, coarse : GeoTiff
         Files on grids of 10 m and 20 m (any two of ratio 2) with one corner.
+    repeated : collection of int
+        Bands, counted from 0 in both files together, whose coarse samples are repeated instead of interpolated.
 
     Raises
     ------
@@ -36,7 +39,7 @@ class NativePair:
         If the files do not cover the same place, or differ in dtype or nodata.
     """
 
-    def __init__(self, fine: GeoTiff, coarse: GeoTiff) -> None:
+    def __init__(self, fine: GeoTiff, coarse: GeoTiff, *, repeated: Collection[int] = ()) -> None:
         _check_pair(fine, coarse)
         self._fine, self._coarse = fine, coarse
         count = fine.shape[0]
@@ -45,7 +48,12 @@ class NativePair:
         self.dtype: np.dtype[Any] = fine.dtype
         self.nodata: int | float | None = fine.nodata
         self.bands: tuple[Band, ...] = fine.bands + tuple(
-            replace(band, position=count + index, native_factor=2)
+            replace(
+                band,
+                position=count + index,
+                native_factor=2,
+                extra=band.extra | (REPEATED if count + index in repeated else {}),
+            )
             for index, band in enumerate(coarse.bands)
         )
 
@@ -61,10 +69,20 @@ class NativePair:
         if fine:
             at, indexes = zip(*fine, strict=True)
             pixels[list(at)] = self._fine.read(rows, columns, indexes)
+        for at, index in coarse:
+            if is_repeated(self.bands[count + index]):
+                pixels[at] = self._repeated(rows, columns, index)
+        coarse = [one for one in coarse if not is_repeated(self.bands[count + one[1]])]
         if coarse:
             at, indexes = zip(*coarse, strict=True)
             pixels[list(at)] = self._upsampled(rows, columns, indexes)
         return pixels
+
+    def _repeated(self, rows: slice, columns: slice, band: int) -> NDArray[Any]:
+        around = [slice(window.start // 2, -(-window.stop // 2)) for window in (rows, columns)]
+        pixels = self._coarse.read(*around, [band])[0].repeat(2, axis=0).repeat(2, axis=1)
+        top, left = rows.start % 2, columns.start % 2
+        return pixels[top:, left:][: rows.stop - rows.start, : columns.stop - columns.start]
 
     def _upsampled(self, rows: slice, columns: slice, bands: Sequence[int]) -> NDArray[Any]:
         _, height, width = self._coarse.shape
@@ -133,6 +151,9 @@ class NativeGrid:
             if self.nodata is not None:
                 result[~holes & (result == self.nodata)] += 1
             result = np.where(holes, corner, result)
+        for at, index in enumerate(indexes):
+            if is_repeated(self._raster.bands[index]):
+                result[at] = pixels[at, ::2, ::2]
         top, left = rows.start - outer[0].start, columns.start - outer[1].start
         height, width = rows.stop - rows.start, columns.stop - columns.start
         return result[:, top : top + height, left : left + width]

@@ -197,8 +197,6 @@ class ArrayReader:
         InputError
             When there is no such band, or a band is stored at its own resolution.
         """
-        from eocodec.formats.eoc.native import native_band
-
         factors = [band.native_factor for band in self.bands]
         chosen = [i for i, factor in enumerate(factors) if factor == 2] if bands is None else bands
         numbers = [self._plane(band) for band in chosen]
@@ -206,9 +204,15 @@ class ArrayReader:
             raise InputError(
                 f"array {self.name!r}: bands {list(chosen)} were not resampled from coarser ones"
             )
-        return np.stack(
-            [native_band(self.read(bands=[n], layers=layers)[0], self.nodata) for n in numbers]
-        )
+        return np.stack([self._native_band(n, layers) for n in numbers])
+
+    def _native_band(self, number: int, layers: int | None) -> Array:
+        from eocodec.formats.eoc.native import is_repeated, native_band
+
+        pixels = self.read(bands=[number], layers=layers)[0]
+        if is_repeated(self.bands[number]):
+            return pixels[::2, ::2]
+        return native_band(pixels, self.nodata)
 
     def tiles(self) -> Iterator[TileInfo]:
         """Yield every tile's place, without reading it."""

@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.formats.eoc.metadata import Band
 from eocodec.mask import fill_holes, find_invalid
 from eocodec.resample import downsample2
 from eocodec.rounding import to_dtype
+
+REPEATED = {"resampling": "nearest"}
+"""In `Band.extra` of bands whose coarse samples were repeated: classes and flags are not to be interpolated."""
+
+
+def is_repeated(band: Band) -> bool:
+    """Whether the coarse samples of a band were repeated, so that every second one gives them back."""
+    return bool(band.extra.get("resampling") == REPEATED["resampling"])
 
 
 def native_band(band: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArray[Any]:
