@@ -47,7 +47,8 @@ class Grid:
     def indices(self, samples: npt.NDArray[Any]) -> Float64Array:
         """Return the number of the point nearest to each sample; those not finite take any."""
         finite = np.where(np.isfinite(samples), samples, 0.0).astype(np.float64)
-        return np.rint((finite - self.start) / self.step)
+        with np.errstate(over="ignore"):  # invalid samples may be as large as nodata is
+            return np.rint((finite - self.start) / self.step)
 
     def restore(self, numbers: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return the samples at points `numbers`."""

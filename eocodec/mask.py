@@ -70,14 +70,7 @@ class Mask:
 
         A lossy decoder may land on nodata by chance; the sample would read as invalid.
         """
-        fills = np.unique(self.fills[np.isfinite(self.fills)])
-        kept = pixels
-        for fill in fills:
-            hit = (pixels == fill) & (self.labels == 0)
-            if hit.any():
-                kept = pixels.copy() if kept is pixels else kept
-                kept[hit] = _next_free(fill, fills)
-        return kept
+        return _moved_off(pixels, self.fills, self.labels == 0)
 
     def steps_off(self, low: Any, high: Any, reach: float) -> int:
         """Return by how many steps of the dtype `keep_off_fills` may move a sample away from its original.
@@ -100,6 +93,32 @@ def empty_mask(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Mask:
     return Mask(np.zeros(shape, np.uint8), np.zeros(0, dtype))
 
 
+def keep_off(
+    pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *values: int | float | None
+) -> npt.NDArray[Any]:
+    """Return `pixels` with those that are `valid` but equal one of `values` moved to the next free one.
+
+    So that no valid sample reads as nodata. The next free value is the closest one above that is none
+    of `values`, or below where the dtype ends; NaN and infinities are left alone.
+    """
+    held = [as_dtype(value, pixels.dtype) for value in values if value is not None]
+    fills = np.array([value for value in held if value is not None], pixels.dtype)
+    return _moved_off(pixels, fills, valid)
+
+
+def _moved_off(
+    pixels: npt.NDArray[Any], fills: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[Any]:
+    fills = np.unique(fills[np.isfinite(fills)])
+    kept = pixels
+    for fill in fills:
+        hit = (pixels == fill) & valid
+        if hit.any():
+            kept = pixels.copy() if kept is pixels else kept
+            kept[hit] = _next_free(fill, fills)
+    return kept
+
+
 def _value(sample: Any) -> int | float:
     """Return a sample as a Python number, whose arithmetic does not overflow."""
     number: int | float = sample.item()
@@ -112,7 +131,8 @@ def _next_free(fill: Any, fills: npt.NDArray[Any]) -> Any:
         value = fill
         while value in fills:
             if fills.dtype.kind == "f":
-                value = np.nextafter(value, fills.dtype.type(direction * np.inf))
+                with np.errstate(over="ignore", under="ignore"):
+                    value = np.nextafter(value, fills.dtype.type(direction * np.inf))
             else:
                 limits = np.iinfo(fills.dtype)
                 if int(value) == (limits.max if direction > 0 else limits.min):
@@ -294,10 +314,8 @@ def _inflate(body: memoryview, size: int) -> bytes:
     return raw
 
 
-def fill_holes(
-    pixels: npt.NDArray[np.float32], invalid: npt.NDArray[np.bool_] | None
-) -> npt.NDArray[np.float32]:
-    """Return `pixels` (C, H, W) with invalid samples replaced by a smooth continuation.
+def fill_holes(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
+    """Return `pixels` (C, H, W) of a float dtype with invalid samples replaced by a smooth continuation.
 
     A pyramid of normalised means: each hole takes the mean of the valid samples of the finest cell
     that has any. Used by the encoder only; a band without a valid sample becomes 0.
@@ -312,12 +330,10 @@ def fill_holes(
     return out
 
 
-def _fill_plane(
-    plane: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float32]:
+def _fill_plane(plane: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """Fill one plane (H, W): means of 2x2 cells upward, bilinear-like interpolation downward."""
-    weight = valid.astype(np.float32)
-    value = np.where(valid, plane, np.float32(0))
+    weight = valid.astype(plane.dtype)
+    value = np.where(valid, plane, plane.dtype.type(0))
     if valid.all() or min(plane.shape) == 0:
         return value
     if plane.shape == (1, 1):
@@ -327,22 +343,22 @@ def _fill_plane(
     total = _sum2(np.pad(value, pad))
     count = _sum2(np.pad(weight, pad))
     known = count > 0
-    coarse = _fill_plane((total / np.maximum(count, 1)).astype(np.float32), known)
+    coarse = _fill_plane((total / np.maximum(count, 1)).astype(plane.dtype), known)
     fine = _smooth_double(coarse)[:height, :width]
     return np.where(valid, plane, fine)
 
 
-def _sum2(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _sum2(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2]
 
 
-def _smooth_double(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _smooth_double(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Double (h, w) bilinearly with pixel centres aligned and edges replicated."""
     for axis in (0, 1):
         near = np.moveaxis(plane, axis, 0)
         before = np.concatenate([near[:1], near[:-1]])
         after = np.concatenate([near[1:], near[-1:]])
-        out = np.empty((2 * len(near), near.shape[1]), np.float32)
+        out = np.empty((2 * len(near), near.shape[1]), near.dtype)
         out[0::2] = 0.75 * near + 0.25 * before
         out[1::2] = 0.75 * near + 0.25 * after
         plane = np.moveaxis(out, 0, axis)

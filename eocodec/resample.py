@@ -2,6 +2,9 @@
 
 Pixel centres stay aligned: a 20 m pixel covers exactly its four 10 m pixels, and edges are
 replicated. Doubling weighs the two nearest pixels 3/4 and 1/4 along each axis.
+
+Invalid samples (nodata, NaN, infinities) take no part. A fine pixel is invalid where the coarse one over
+it is, a coarse one where all fine ones inside it are; no valid sample becomes nodata.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import numpy.typing as npt
 from scipy.linalg import solveh_banded
 
 from eocodec.errors import InputError
+from eocodec.mask import fill_holes, find_invalid, keep_off
+from eocodec.rounding import to_dtype
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -32,19 +37,23 @@ def upsample2(pixels: npt.ArrayLike) -> Float32Array:
     """
     out = np.asarray(pixels, np.float32)
     _check_grid(out)
+    return _doubled(out)
+
+
+def _doubled(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     for axis in (-2, -1):
-        out = _double(out, axis)
-    return out
+        pixels = _double(pixels, axis)
+    return pixels
 
 
-def _double(pixels: Float32Array, axis: int) -> Float32Array:
-    near: Float32Array = np.moveaxis(pixels, axis, -1)
+def _double(pixels: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    near = np.moveaxis(pixels, axis, -1)
     before = np.concatenate([near[..., :1], near[..., :-1]], axis=-1)
     after = np.concatenate([near[..., 1:], near[..., -1:]], axis=-1)
-    heavy = np.float32(0.75) * near
-    light = np.float32(0.25)
+    heavy = near.dtype.type(0.75) * near
+    light = near.dtype.type(0.25)
     out = np.stack([heavy + light * before, heavy + light * after], axis=-1)
-    joined: Float32Array = out.astype(np.float32, copy=False).reshape(*near.shape[:-1], -1)
+    joined = out.reshape(*near.shape[:-1], -1)
     return np.moveaxis(joined, -1, axis)
 
 
@@ -63,10 +72,14 @@ def downsample2(pixels: npt.ArrayLike) -> Float32Array:
     """
     out = np.asarray(pixels)
     _check_grid(out)
-    wide = out.astype(np.float64)
+    return _halved(out).astype(np.float32)
+
+
+def _halved(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    wide = pixels.astype(np.float64)
     for axis in (-2, -1):
         wide = _halve(wide, axis)
-    return wide.astype(np.float32)
+    return wide
 
 
 def _halve(pixels: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
@@ -93,6 +106,84 @@ def _halve(pixels: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64
     else:
         solved = solveh_banded(bands, right.reshape(count, -1), check_finite=False)
     return np.moveaxis(solved.reshape(right.shape), 0, axis)
+
+
+def double_samples(pixels: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArray[Any]:
+    """Return `pixels` (C, h, w) doubled bilinearly, (C, 2h, 2w), in their dtype.
+
+    Parameters
+    ----------
+    pixels : ndarray, (C, h, w)
+        Any integer dtype of 8 to 64 bits, float32 or float64.
+    nodata : int, float or None
+        Invalid samples hold it, NaN or an infinity; each is repeated, bits and all.
+    """
+    invalid, values = _without_holes(pixels, nodata)
+    with np.errstate(over="ignore", invalid="ignore"):
+        doubled = _finite(_doubled(values), _repeated(values))
+    holes = None if invalid is None else _repeated(invalid)
+    return _sampled(doubled, _repeated(pixels), holes, nodata)
+
+
+def halve_samples(pixels: npt.NDArray[Any], nodata: int | float | None) -> npt.NDArray[Any]:
+    """Undo `double_samples`: `pixels` (C, H, W) halved, (C, ceil(H / 2), ceil(W / 2)), in their dtype.
+
+    Parameters
+    ----------
+    pixels : ndarray, (C, H, W)
+        As of `double_samples`; an odd H or W is taken as one cropped from the next even size.
+    nodata : int, float or None
+        Invalid samples hold it, NaN or an infinity. A coarse sample is invalid where all of the fine
+        ones inside it are, and holds the first of them then.
+    """
+    invalid, values = _without_holes(pixels, nodata)
+    with np.errstate(over="ignore", invalid="ignore"):
+        halved = _finite(_halved(values).astype(values.dtype), values[:, ::2, ::2])
+    holes = None
+    first = pixels[:, ::2, ::2]
+    if invalid is not None:
+        height, width = pixels.shape[1:]
+        even = np.pad(invalid, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+        holes = even.reshape(len(pixels), first.shape[1], 2, first.shape[2], 2).all((2, 4))
+    return _sampled(halved, first, holes, nodata)
+
+
+def _without_holes(
+    pixels: npt.NDArray[Any], nodata: int | float | None
+) -> tuple[npt.NDArray[np.bool_] | None, npt.NDArray[Any]]:
+    """Return where `pixels` are invalid, None for nowhere, and as floats without holes."""
+    invalid = find_invalid(pixels, nodata)
+    if pixels.dtype.kind == "f" and np.isinf(pixels).any():
+        invalid = np.isinf(pixels) if invalid is None else invalid | np.isinf(pixels)
+    single = pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32
+    values = pixels.astype(np.float32 if single else np.float64)
+    if invalid is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = fill_holes(values, invalid)
+        values[~np.isfinite(values)] = 0
+    return invalid, values
+
+
+def _finite(values: npt.NDArray[Any], nearest: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return `values`, or the `nearest` samples where they left the range of floats."""
+    return np.where(np.isfinite(values), values, nearest)
+
+
+def _sampled(
+    values: npt.NDArray[Any],
+    nearest: npt.NDArray[Any],
+    holes: npt.NDArray[np.bool_] | None,
+    nodata: int | float | None,
+) -> npt.NDArray[Any]:
+    """Return resampled `values` in the dtype of the `nearest` samples, and those in holes."""
+    result = to_dtype(values, nearest.dtype)
+    valid = np.ones(result.shape, bool) if holes is None else ~holes
+    result = keep_off(result, valid, nodata)
+    return result if holes is None else np.where(holes, nearest, result)
+
+
+def _repeated(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return pixels.repeat(2, axis=-2).repeat(2, axis=-1)
 
 
 def _check_grid(pixels: npt.NDArray[Any]) -> None:

@@ -13,6 +13,12 @@ def to_dtype(values: npt.NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> npt
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    # The limits of wide integers are no float32.
+    # The limits of wide integers are no float32, nor are those of 64 bits floats at all.
     exact = values if dtype.itemsize <= 2 else values.astype(np.float64)
-    return np.clip(np.rint(exact), limits.min, limits.max).astype(dtype)
+    rounded = np.rint(exact)
+    if dtype.itemsize < 8:
+        return np.clip(rounded, limits.min, limits.max).astype(dtype)
+    beyond = rounded >= float(limits.max)
+    result = np.where(beyond, 0.0, np.maximum(rounded, float(limits.min))).astype(dtype)
+    result[beyond] = limits.max
+    return result

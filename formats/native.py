@@ -13,9 +13,7 @@ from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
 from eocodec.formats.eoc.native import REPEATED, is_repeated
 from eocodec.formats.raster import GeoTiff, Raster
-from eocodec.mask import fill_holes, find_invalid
-from eocodec.resample import downsample2, upsample2
-from eocodec.rounding import to_dtype
+from eocodec.resample import double_samples, halve_samples
 
 # Coarse pixels read around a window: bilinear interpolation needs one; the influence of a sample
 # on its least-squares inverse falls by about 3 a pixel, so that 16 leave nothing of it.
@@ -92,18 +90,7 @@ class NativePair:
             slice(window.start - 2 * outer.start, window.stop - 2 * outer.start)
             for window, outer in zip((rows, columns), around, strict=True)
         )
-        invalid = find_invalid(pixels, self.nodata)
-        values = pixels.astype(np.float32)
-        if invalid is not None:
-            values = fill_holes(values, invalid)
-        result = to_dtype(upsample2(values)[:, cut[0], cut[1]], self.dtype)
-        if invalid is None:
-            return result
-        repeated = pixels.repeat(2, axis=1).repeat(2, axis=2)[:, cut[0], cut[1]]
-        holes = invalid.repeat(2, axis=1).repeat(2, axis=2)[:, cut[0], cut[1]]
-        if self.nodata is not None:
-            result[~holes & (result == self.nodata)] += 1
-        return np.where(holes, repeated, result)
+        return double_samples(pixels, self.nodata)[:, cut[0], cut[1]]
 
 
 class NativeGrid:
@@ -141,16 +128,7 @@ class NativeGrid:
             for window, size in zip(outer, (height, width), strict=True)
         ]
         pixels = self._raster.read(fine[0], fine[1], indexes)
-        invalid = find_invalid(pixels, self.nodata)
-        values = pixels.astype(np.float32)
-        if invalid is not None:
-            values = fill_holes(values, invalid)
-        result = to_dtype(downsample2(values), self.dtype)
-        if invalid is not None:
-            corner, holes = pixels[:, ::2, ::2], invalid[:, ::2, ::2]
-            if self.nodata is not None:
-                result[~holes & (result == self.nodata)] += 1
-            result = np.where(holes, corner, result)
+        result = halve_samples(pixels, self.nodata)
         for at, index in enumerate(indexes):
             if is_repeated(self._raster.bands[index]):
                 result[at] = pixels[at, ::2, ::2]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import eocodec
 from eocodec.resample import upsample2
@@ -58,6 +60,36 @@ def test_invalid_pixels_stay_invalid_and_spoil_nothing(dtype, nodata):
     far = np.ones(COARSE.shape, bool)
     far[:, 2:23, 2:23] = False
     assert np.abs(native[far] - COARSE[far]).max() <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    dtype=st.sampled_from(
+        ["int8", "uint8", "int16", "uint16", "int32", "int64", "uint64", "float32"]
+    ),
+    end=st.sampled_from([None, "min", "max"]),
+    share=st.sampled_from([0.0, 0.2, 0.7]),
+    shape=st.tuples(st.integers(1, 13), st.integers(1, 13)),
+    seed=st.integers(0, 99),
+)
+def test_valid_pixels_never_read_as_nodata(dtype, end, share, shape, seed):
+    limits = np.iinfo(dtype) if np.dtype(dtype).kind != "f" else np.finfo(dtype)
+    nodata = 60 if end is None else getattr(limits, end)
+    nodata = float(nodata) if np.dtype(dtype).kind == "f" else int(nodata)
+    random = np.random.default_rng(seed)
+    away = random.integers(1, 4, (1, *shape)) * random.choice([-1, 1] if end is None else [1])
+    around = nodata if abs(nodata) < 2**70 else 0
+    pixels = np.array([int(around) + (-int(n) if end == "max" else int(n)) for n in away.flat])
+    pixels = pixels.reshape(away.shape).astype(dtype)
+    holes = random.random(pixels.shape) < share
+    pixels[holes] = nodata
+    data = eocodec.compress(
+        pixels, settings=LOSSLESS, nodata=nodata, bands=[eocodec.Band(name="B05", native_factor=2)]
+    )
+    native = eocodec.open(data).read_native()
+    rows, columns = (np.arange(0, size, 2) for size in shape)
+    lost = np.logical_and.reduceat(np.logical_and.reduceat(holes, rows, 1), columns, 2)
+    np.testing.assert_array_equal(native == np.array(nodata, dtype), lost)
 
 
 def test_bands_at_their_own_resolution_are_refused():

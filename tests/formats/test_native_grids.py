@@ -87,6 +87,46 @@ def test_holes_stay_where_they_are(nodata, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("uint16", 65535),
+        ("uint8", 255),
+        ("int16", -32768),
+        ("int8", 127),
+        ("uint32", 2**32 - 1),
+        ("float32", -9999.0),
+        ("float64", float("nan")),
+    ],
+)
+def test_valid_samples_beside_nodata_stay_valid_both_ways(dtype, nodata, tmp_path):
+    random = np.random.default_rng(6)
+    near = 0 if nodata != nodata else nodata
+    step = -1 if near > 0 else 1
+    fine = (near + step * random.integers(1, 4, (1, 45, 61))).astype(dtype)
+    coarse = (near + step * random.integers(1, 4, (2, 23, 31))).astype(dtype)
+    coarse[:, random.random((23, 31)) < 0.2] = nodata
+    write(tmp_path / "10.tif", fine, nodata=nodata)
+    write(tmp_path / "20.tif", coarse, nodata=nodata)
+    holes = np.isnan(coarse) if nodata != nodata else coarse == nodata
+    with GeoTiff(tmp_path / "10.tif") as a, GeoTiff(tmp_path / "20.tif") as b:
+        pair = NativePair(a, b)
+        stack = whole(pair)[1:]
+        found = np.isnan(stack) if nodata != nodata else stack == nodata
+        np.testing.assert_array_equal(found, holes.repeat(2, 1).repeat(2, 2)[:, :45, :61])
+        back = whole(NativeGrid(pair, range(1, 3)), 7, 9)
+        found = np.isnan(back) if nodata != nodata else back == nodata
+        np.testing.assert_array_equal(found, holes)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_one_invalid_fine_pixel_makes_no_coarse_one_invalid(at, tmp_path):
+    pixels = np.full((1, 8, 8), 500, np.uint16)
+    pixels[0, 2 + at[0], 4 + at[1]] = 0
+    with GeoTiff(write(tmp_path / "10.tif", pixels, nodata=0)) as raster:
+        assert (whole(NativeGrid(raster, [0])) == 500).all()
+
+
+@pytest.mark.parametrize(
     ("shape", "profile", "words"),
     [
         ((2, 8, 9), {}, "half the rows and columns"),
