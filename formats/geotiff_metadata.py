@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -15,6 +16,8 @@ from rasterio.rpc import RPC
 
 from eocodec.errors import FormatError, InputError
 from eocodec.formats.eoc.header import ArrayHeader, Band, Gcp
+from eocodec.formats.eoc.metadata import nodata_number
+from eocodec.formats.tiff_nodata import nodata_of_bands
 
 # Namespaces that GDAL derives from the file itself, or that other fields carry.
 _DERIVED_NAMESPACES = frozenset(
@@ -62,16 +65,18 @@ def dataset_fields(source: DatasetReader) -> dict[str, Any]:
     }
 
 
-def common_nodata(source: DatasetReader) -> float | None:
-    """Return the nodata value of all bands of `source`, or raise `InputError`."""
-    values = source.nodatavals
+def common_nodata(source: DatasetReader) -> int | float | None:
+    """Return the nodata value of all bands of `source`, or raise `InputError`.
+
+    It is as GDAL has it, whether or not the samples can hold it.
+    """
+    values = nodata_of_bands(source)
     if len(set(map(str, values))) > 1:
         raise InputError(
             f"{source.name}: the bands have different nodata values {values}; a GeoTIFF has one, "
             "split the file by bands"
         )
-    value: float | None = values[0]
-    return value
+    return nodata_number(values[0], np.dtype(source.dtypes[0]))
 
 
 def dataset_bands(source: DatasetReader, names: Sequence[str | None]) -> tuple[Band, ...]:

@@ -25,6 +25,7 @@ from eocodec.formats.eoc_raster import EocRaster
 from eocodec.formats.geotiff_metadata import to_crs, write_metadata
 from eocodec.formats.native import NativeGrid, doubled_transform
 from eocodec.formats.raster import Raster, windows, without_georeference_warning
+from eocodec.formats.tiff_nodata import carried_by_rasterio, check_writable, write_nodata_tag
 
 _BLOCK = 512
 _CACHE_MEGABYTES = 128
@@ -186,6 +187,8 @@ def _write(
     threads: int | None,
     progress: Callable[[int], object] | None,
 ) -> None:
+    check_writable(raster.nodata, raster.dtype, raster.name)
+    carried = carried_by_rasterio(raster.nodata, raster.dtype)
     count, height, width = raster.shape
     block, step = _block_and_step(header.tile_size[1:])
     across = step * thread_count(threads)
@@ -202,7 +205,7 @@ def _write(
             width=width,
             crs=to_crs(header.crs),
             transform=None if header.transform is None else Affine(*header.transform),
-            nodata=raster.nodata,
+            nodata=raster.nodata if carried else None,
             tiled=True,
             blockxsize=block,
             blockysize=block,
@@ -221,6 +224,8 @@ def _write(
                 target.write_mask(masked.read_mask(rows, columns), window=window)
             if progress is not None:
                 progress(pixels.size)
+    if raster.nodata is not None and not carried:
+        write_nodata_tag(path, raster.nodata)
 
 
 def _block_and_step(tile: Sequence[int]) -> tuple[int, int]:

@@ -21,7 +21,6 @@ from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
 from eocodec.formats.eoc.remote import filesystem, is_url, problem
 from eocodec.formats.geotiff_metadata import (
-    common_nodata,
     dataset_bands,
     dataset_fields,
     has_dataset_mask,
@@ -101,8 +100,8 @@ class GeoTiff:
         self.bands: tuple[Band, ...] = dataset_bands(
             source, [match_band(text) for text in source.descriptions]
         )
-        self.nodata: int | float | None = common_nodata(source)
         self.fields: dict[str, Any] = dataset_fields(source)
+        self.nodata: int | float | None = self.fields["nodata"]
         self.has_mask: bool = has_dataset_mask(source)
 
     def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
