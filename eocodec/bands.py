@@ -1,86 +1,36 @@
-"""Sentinel-2 bands: their table, and finding them among the band descriptions of a raster."""
+"""Sentinel-2 bands: their table, and finding them among the bands of a raster."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from eocodec.band_dates import date_groups
+from eocodec.band_lists import BandMatches, band_names, look_alikes, match_bands
+from eocodec.band_table import BANDS, MODEL_BANDS, Band, all_names, band
+from eocodec.band_text import read_description
 from eocodec.errors import InputError
+from eocodec.sensor_names import names_other_sensor, names_sentinel2, tag_texts
 
+__all__ = [
+    "BANDS",
+    "MODEL_BANDS",
+    "Band",
+    "BandMatches",
+    "BandSelection",
+    "band",
+    "band_names",
+    "date_groups",
+    "look_alikes",
+    "match_band",
+    "match_bands",
+    "meant_bands",
+    "option_names",
+    "plainly_sentinel2",
+    "select_bands",
+]
 
-@dataclass(frozen=True)
-class Band:
-    """One band of the MultiSpectral Instrument.
-
-    Attributes
-    ----------
-    name : str
-        Canonical name, as B02 or B8A.
-    wavelength_nm : dict of str to float
-        Central wavelength by platform, S2A and S2B, in nm.
-    bandwidth_nm : dict of str to float
-        Bandwidth by platform, in nm.
-    resolution_m : int
-        Native ground sampling distance in metres.
-    common_names : tuple of str
-        Names in the STAC catalogues and in everyday use, lower case.
-    """
-
-    name: str
-    wavelength_nm: dict[str, float]
-    bandwidth_nm: dict[str, float]
-    resolution_m: int
-    common_names: tuple[str, ...]
-
-
-def _band(
-    name: str, s2a: tuple[float, float], s2b: tuple[float, float], resolution_m: int, *names: str
-) -> Band:
-    return Band(
-        name,
-        {"S2A": s2a[0], "S2B": s2b[0]},
-        {"S2A": s2a[1], "S2B": s2b[1]},
-        resolution_m,
-        names,
-    )
-
-
-# Central wavelength and bandwidth: ESA, Sentinel-2 MSI spatial and spectral resolution tables.
-BANDS: tuple[Band, ...] = (
-    _band("B01", (442.7, 21), (442.3, 21), 60, "coastal", "aerosol", "coastalaerosol"),
-    _band("B02", (492.4, 66), (492.1, 66), 10, "blue"),
-    _band("B03", (559.8, 36), (559.0, 36), 10, "green"),
-    _band("B04", (664.6, 31), (665.0, 31), 10, "red"),
-    _band("B05", (704.1, 15), (703.8, 16), 20, "rededge1", "rededge071", "vre1", "re1"),
-    _band("B06", (740.5, 15), (739.1, 15), 20, "rededge2", "rededge075", "vre2", "re2"),
-    _band("B07", (782.8, 20), (779.7, 20), 20, "rededge3", "rededge078", "vre3", "re3"),
-    _band("B08", (832.8, 106), (833.0, 106), 10, "nir", "nir1", "nirbroad", "broadnir"),
-    _band("B8A", (864.7, 21), (864.0, 22), 20, "nir08", "nir2", "nirnarrow", "narrownir", "vre4"),
-    _band("B09", (945.1, 20), (943.2, 21), 60, "nir09", "watervapour", "watervapor"),
-    _band("B10", (1373.5, 31), (1376.9, 30), 60, "cirrus"),
-    _band("B11", (1613.7, 91), (1610.4, 94), 20, "swir16", "swir1"),
-    _band("B12", (2202.4, 175), (2185.7, 185), 20, "swir22", "swir2"),
-)
-
-MODEL_BANDS: tuple[str, ...] = (
-    "B02",
-    "B03",
-    "B04",
-    "B05",
-    "B06",
-    "B07",
-    "B08",
-    "B8A",
-    "B11",
-    "B12",
-)
-
-_BY_NAME = {band.name: band for band in BANDS}
-_BY_COMMON_NAME = {name: band.name for band in BANDS for name in band.common_names}
-# "B2", "B02", "B8A", "band 11", "Band_8a", "SR_B4", "S2_B03"; more text may follow a separator.
-_NUMBERED = re.compile(r"(?:^|[^a-z0-9])(?:b|band)[ _.-]?0?(1[0-2]|8a|[1-9])(?![a-z0-9.])")
+_FINE = frozenset({"B02", "B03", "B04", "B08"})
 
 
 class BandSelection(NamedTuple):
@@ -98,46 +48,21 @@ class BandSelection(NamedTuple):
     others: tuple[int, ...]
 
 
-def band(name: str) -> Band:
-    """Return the band of a canonical name.
-
-    Raises
-    ------
-    InputError
-        When there is no such band.
-    """
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise InputError(f"{name!r} is no Sentinel-2 band; the names are {_names()}") from None
-
-
 def match_band(description: str | None) -> str | None:
-    """Return the canonical name that a band description stands for, or None.
+    """Return the canonical name that a single band description stands for, or None.
 
-    Understands "B2", "B02", "Band 8A", "B8A, central wavelength 865 nm" and common names as "red",
-    "nir08", "swir16" or "Red Edge 1".
+    Understands "B2", "B02.tif", "Band 8A", "B8A, central wavelength 865 nm", common names as "red",
+    "nir08", "swir16" or "Red Edge 1 (705 nm)", and ACOLITE's "rhos_865". What a description means may
+    depend on the others beside it: `band_names` takes all of a raster.
     """
-    if not description:
-        return None
-    text = description.strip().lower()
-    found = set(_NUMBERED.findall(text))
-    if len(found) == 1:
-        code = found.pop().upper()
-        return f"B{code}" if code == "8A" else f"B{int(code):02d}"
-    if found:
-        return None
-    compact = re.sub(r"[^a-z0-9]", "", text)
-    return _BY_COMMON_NAME.get(compact)
-
-
-def band_names(descriptions: Sequence[str | None] | None) -> list[str | None]:
-    """Return the canonical name of every description, None where it stands for no band."""
-    return [match_band(text) for text in descriptions or ()]
+    return band_names([description])[0]
 
 
 def select_bands(
-    descriptions: Sequence[str | None] | None, bands_option: Sequence[str] | None, count: int
+    descriptions: Sequence[str | None] | None,
+    bands_option: Sequence[str] | None,
+    count: int,
+    names: Sequence[str | None] | None = None,
 ) -> BandSelection:
     """Find the bands of the learned stack in a raster.
 
@@ -150,6 +75,8 @@ def select_bands(
         of "-" or "other" marks a band outside the stack.
     count : int
         Number of bands.
+    names : sequence of str or None, optional
+        Canonical names that are known already, as those found with the tags of the bands.
 
     Raises
     ------
@@ -157,66 +84,100 @@ def select_bands(
         When two bands stand for the same name of a complete stack, or the option does not fit the
         raster.
     """
-    given = bands_option is not None
-    names = _names_from_option(bands_option or (), count) if given else band_names(descriptions)
-    if len(names) != count and names:
-        raise InputError(f"{len(names)} band descriptions for a raster of {count} bands")
-    complete = set(MODEL_BANDS) <= set(names)
-    for name in MODEL_BANDS if complete or given else ():
-        positions = [index + 1 for index, found in enumerate(names) if found == name]
-        if len(positions) > 1:
+    needed = set(MODEL_BANDS)
+    if bands_option is not None:
+        if len(bands_option) != count:
             raise InputError(
-                f"bands {' and '.join(map(str, positions))} both stand for {name}; "
-                "name every band with the bands option, 'other' for those outside the stack"
+                f"the bands option names {len(bands_option)} bands; the raster has {count}: name every "
+                "band in the raster's order, 'other' for those outside the stack"
             )
-    if not complete:
+        found: Sequence[str | None] = option_names(bands_option)
+    else:
+        matches = match_bands(descriptions)
+        found = matches.names if names is None else names
+        if len(found) not in (0, count):
+            raise InputError(f"{len(found)} band descriptions for a raster of {count} bands")
+        alike = look_alikes(matches, list(descriptions or ()))
+        if alike and needed <= set(matches.candidates) and not needed <= set(found):
+            raise InputError(alike)
+    if not needed <= set(found) or any(found.count(name) > 1 for name in MODEL_BANDS):
         return BandSelection((), tuple(range(count)))
-    stack = tuple(names.index(name) for name in MODEL_BANDS)
+    stack = tuple(found.index(name) for name in MODEL_BANDS)
     return BandSelection(stack, tuple(index for index in range(count) if index not in stack))
 
 
-def _names_from_option(option: Sequence[str], count: int) -> list[str | None]:
-    if len(option) != count:
-        raise InputError(
-            f"the bands option names {len(option)} bands; the raster has {count}: name every band "
-            "in the raster's order, 'other' for those outside the stack"
-        )
-    names: list[str | None] = []
-    for text in option:
-        name = match_band(text)
+def option_names(option: Sequence[str]) -> list[str | None]:
+    """Return the canonical names that a user gives the bands of a raster, None for "other" and "-".
+
+    Raises
+    ------
+    InputError
+        When one is no Sentinel-2 band, or two are the same.
+    """
+    names = meant_bands(option)
+    for name, text in zip(names, option, strict=True):
         if name is None and text.strip().lower() not in ("-", "other"):
             raise InputError(
                 f"the bands option holds {text!r}, which is no Sentinel-2 band; the names are "
-                f"{_names()}, or 'other' for a band outside the stack"
+                f"{all_names()}, or 'other' for a band outside the stack"
             )
-        names.append(name)
     return names
 
 
-def _names() -> str:
-    return ", ".join(band.name for band in BANDS)
+def meant_bands(given: Sequence[str]) -> list[str | None]:
+    """Return the canonical names of bands that a user names, None of what is no Sentinel-2 band.
+
+    Their numbers are Sentinel-2's, whatever the others are.
+
+    Raises
+    ------
+    InputError
+        When two are the same.
+    """
+    together = match_bands(given).candidates
+    names = [
+        name or match_band(text) or read_description(text).code
+        for name, text in zip(together, given, strict=True)
+    ]
+    for name in filter(None, names):
+        where = [index for index, other in enumerate(names) if other == name]
+        if len(where) > 1:
+            said = " and ".join(f"{index + 1} ({given[index]!r})" for index in where)
+            raise InputError(
+                f"bands {said} are all named as {name}; name each band once, 'other' where it is none"
+            )
+    return names
 
 
 def plainly_sentinel2(
     names: Sequence[str | None],
-    descriptions: Sequence[str | None],
-    tags: Mapping[str, Mapping[str, str]] | None = None,
+    descriptions: Sequence[str | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Whether recognised bands are plainly those of Sentinel-2: all ten of the model, or its 10 m ones."""
-    known = set(names) & set(MODEL_BANDS)
-    return known == set(MODEL_BANDS) or (len(known) > 1 and bool(known & {"B08", "B8A", "B12"}))
+    """Tell whether the bands of a raster are plainly those of Sentinel-2.
 
+    They are where at least two bands of the model are recognised, nothing names another sensor, and
+    one of these holds: all ten are there; the descriptions have numbers that are Sentinel-2's alone
+    (B8A, B12, or just the 10 m bands B02, B03, B04 and B08); tags or descriptions name Sentinel-2.
+    Common names alone, as blue, green, red and nir, are those of many a sensor.
 
-def date_groups(
-    descriptions: Sequence[str | None],
-) -> list[tuple[str, tuple[int, ...]]] | None:
-    """Return the dates of a stack of several and the positions of the bands of each; None where it is none."""
-    found: dict[str, list[int]] = {}
-    for index, text in enumerate(descriptions):
-        date, _, name = (text or "").rpartition("_")
-        if not date or match_band(name) is None:
-            return None
-        found.setdefault(date, []).append(index)
-    if len(found) < 2:
-        return None
-    return [(date, tuple(positions)) for date, positions in found.items()]
+    Parameters
+    ----------
+    names : sequence of str or None
+        What `band_names` found.
+    descriptions : sequence of str or None, optional
+        Descriptions of the bands.
+    tags : dict, optional
+        Tags of the raster, by name or by namespace and name; those of its bands may be among them.
+    """
+    recognised = {name for name in names if name in MODEL_BANDS}
+    texts = [text for text in descriptions or () if text]
+    said = [*texts, *tag_texts(tags or {})]
+    if len(recognised) < 2 or any(map(names_other_sensor, said)):
+        return False
+    if len(recognised) == len(MODEL_BANDS) or any(map(names_sentinel2, said)):
+        return True
+    if any(read_description(text).foreign for text in texts):
+        return False
+    numbers = {read_description(text).code for text in texts} & set(names) - {None}
+    return bool({"B8A", "B12"} & numbers) or numbers == _FINE

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from eocodec.bands import match_band
+from eocodec.bands import look_alikes, match_band, match_bands, meant_bands
 from eocodec.errors import InputError
+from eocodec.formats.eoc.header import Band
 from eocodec.transforms import PixelTransform, TokenTransform
 
 if TYPE_CHECKING:
@@ -58,13 +60,28 @@ def known_bands(reader: ArrayReader, given: Sequence[str] | None) -> tuple[str, 
             raise InputError(
                 f"{len(given)} bands are named, array {reader.name!r} has {header.planes}: name every one"
             )
-        names = [match_band(name) or name for name in given]
+        names = [name or text for name, text in zip(meant_bands(given), given, strict=True)]
     else:
-        described = [band.description for band in header.bands] or [None] * header.planes
-        pairs = zip(header.band_names, described, strict=True)
-        names = [match_band(name) or match_band(text) or name for name, text in pairs]
-    unique = len(set(names)) == len(names)
-    return tuple(names) if unique else tuple(str(number + 1) for number in range(len(names)))
+        pairs = zip(_found_bands(reader), header.band_names, strict=True)
+        # What is not clear must not pass for a band of Sentinel-2.
+        names = [name or ("" if match_band(text) else text) for name, text in pairs]
+    counts = Counter(names)
+    return tuple(
+        name if name and counts[name] == 1 else str(number) for number, name in enumerate(names, 1)
+    )
+
+
+def _found_bands(reader: ArrayReader) -> list[str | None]:
+    """Name the Sentinel-2 bands of an array, as its header does or as their descriptions say."""
+    header = reader.header
+    bands = header.bands or (Band(),) * header.planes
+    named = match_bands([band.name for band in bands]).names
+    tags = [band.tags for band in bands]
+    described = match_bands([band.description for band in bands], tags, header.tags).names
+    return [
+        first or (second if second not in named else None)
+        for first, second in zip(named, described, strict=True)
+    ]
 
 
 class PixelSource:
@@ -88,9 +105,11 @@ class PixelSource:
     ):
         missing = [name for name in transform.bands if name not in bands]
         if missing:
+            descriptions = [band.description for band in reader.bands]
+            alike = look_alikes(match_bands(descriptions), descriptions)
             raise InputError(
                 f"transform {transform.name!r} needs bands {', '.join(missing)}, which array {reader.name!r} "
-                f"lacks; it has {', '.join(bands)}"
+                f"lacks; it has {', '.join(bands)}" + (f"; {alike}" if alike else "")
             )
         wanted = transform.bands or bands
         self._numbers = [list(bands).index(name) for name in wanted]

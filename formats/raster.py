@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from eocodec.bands import match_band
+from eocodec.bands import band_names
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
 from eocodec.formats.eoc.remote import filesystem, is_url, problem
@@ -97,11 +98,15 @@ class GeoTiff:
             )
         self.dtype: np.dtype[Any] = np.dtype(kinds.pop())
         self.shape: tuple[int, int, int] = (source.count, source.height, source.width)
-        self.bands: tuple[Band, ...] = dataset_bands(
-            source, [match_band(text) for text in source.descriptions]
-        )
         self.fields: dict[str, Any] = dataset_fields(source)
         self.nodata: int | float | None = self.fields["nodata"]
+        described = dataset_bands(source, [None] * source.count)
+        names = band_names(
+            source.descriptions, [band.tags for band in described], self.fields["tags"]
+        )
+        self.bands: tuple[Band, ...] = tuple(
+            replace(band, name=name) for band, name in zip(described, names, strict=True)
+        )
         self.has_mask: bool = has_dataset_mask(source)
 
     def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
