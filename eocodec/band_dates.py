@@ -28,6 +28,10 @@ _COUNTED_FORMS = (
     re.compile(r"(?P<base>[A-Za-z].*?)(?:[ _.-](?P<key>\d{1,4}))?"),
 )
 
+_WITH_NUMBER = re.compile(
+    r".*(?:edge|nir|swir|infrared)[ _.-]?\d|(?:rho[a-z]{1,3}|rrs)_\d{3,4}", re.IGNORECASE
+)
+
 Groups = list[tuple[str, tuple[int, ...]]]
 
 
@@ -76,7 +80,7 @@ def _splits(descriptions: Sequence[str | None] | None) -> Iterator[tuple[Groups,
 
 
 def _own_numbers(names: Sequence[str]) -> bool:
-    """Tell whether the numbers belong to the names of bands: nir_1 and nir_2, red_edge_1."""
-    return any(
-        re.fullmatch(r".*(?:edge|nir|swir|infrared)[ _.-]?\d", name, re.I) for name in names
-    ) and not any(re.search(r"(?:^|[^a-z0-9])b\d", name, re.I) for name in names)
+    """Tell whether the numbers belong to the names of bands: nir_1 and nir_2, rhos_865."""
+    return any(_WITH_NUMBER.fullmatch(name) for name in names) and not any(
+        re.search(r"(?:^|[^a-z0-9])b\d", name, re.IGNORECASE) for name in names
+    )

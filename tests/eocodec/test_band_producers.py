@@ -39,8 +39,10 @@ PRODUCERS: dict[str, dict[str, str | None]] = {
         "AOT, Aerosol Optical Thickness map (at 550nm)": None,
         "WVP, Scene-average Water Vapour map": None,
         "SCL, Scene Classification": None,
-        "CLD, Raster mask values range from 0 for high confidence clear sky to 100 for high confidence cloudy": None,
-        "SNW, Raster mask values range from 0 for high confidence NO snow/ice to 100 for high confidence snow/ice": None,
+        "CLD, Raster mask values range from 0 for high confidence clear sky to 100 for high "
+        "confidence cloudy": None,
+        "SNW, Raster mask values range from 0 for high confidence NO snow/ice to 100 for high "
+        "confidence snow/ice": None,
     },
     # ESA, Sentinel-2 Products Specification Document 14.9: IMG_DATA/R20m of a level 2A product
     "SAFE": {
@@ -129,7 +131,9 @@ PRODUCERS: dict[str, dict[str, str | None]] = {
         **{
             f"SENTINEL2A_20220417-104906-443_L2A_T31TCJ_C_V3-0_FRE_{short}.tif": name
             for short, name in zip(
-                ["B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"], MODEL_BANDS, strict=True
+                ["B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"],
+                MODEL_BANDS,
+                strict=True,
             )
         },
         "SENTINEL2A_20220417-104906-443_L2A_T31TCJ_C_V3-0_CLM_R1.tif": None,

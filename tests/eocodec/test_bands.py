@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from eocodec.bands import BANDS, MODEL_BANDS, band, band_names, match_band, select_bands
+from eocodec.bands import (
+    BANDS,
+    MODEL_BANDS,
+    band,
+    band_names,
+    match_band,
+    option_names,
+    select_bands,
+)
 from eocodec.errors import InputError
 
 
@@ -34,6 +42,32 @@ from eocodec.errors import InputError
         ("B13", None),
         ("B2 - B4", None),
         ("NDVI", None),
+        ("QA60", None),
+        ("AOT", None),
+        ("WVP", None),
+        ("B10K", None),
+        ("cloud mask B2?", None),
+        ("blue_qa", None),
+        ("red_std", None),
+        ("alpha", None),
+        ("Band 1", None),
+        ("TCI_R", None),
+        ("MSK_CLDPRB", None),
+        ("nir_mask", None),
+        ("B02_mask", None),
+        ("B2_stddev", None),
+        ("SR_B4", None),
+        ("rededge", None),
+        ("swir", None),
+        ("yellow", None),
+        ("B02.tif", "B02"),
+        ("rhos_865", "B8A"),
+        ("rhos_592", None),
+        ("Red (620 nm)", None),
+        ("Blue 458-523 nm", "B02"),
+        ("20200101_B2", "B02"),
+        ("B8A_20200101", "B8A"),
+        ("nbart_nir_2", "B8A"),
         ("SCL", None),
         ("665 nm", None),
         ("", None),
@@ -72,7 +106,10 @@ def test_incomplete_stack_leaves_everything_to_the_generic_path() -> None:
 
 
 def test_two_bands_of_one_name_are_an_input_error_that_names_them() -> None:
-    with pytest.raises(InputError, match="bands 1 and 11 both stand for B02"):
+    with pytest.raises(
+        InputError,
+        match=r"bands 1 \('B02'\) and 11 \('blue'\) look like B02: .* --bands B02,.*,B12,other",
+    ):
         select_bands([*MODEL_BANDS, "blue"], None, 11)
 
 
@@ -87,10 +124,37 @@ def test_option_of_wrong_length_or_with_unknown_name_is_an_input_error() -> None
         select_bands(None, ["B02", "B03"], 3)
     with pytest.raises(InputError, match="'purple'"):
         select_bands(None, ["purple", "B03"], 2)
-    with pytest.raises(InputError, match="bands 1 and 2"):
+    with pytest.raises(InputError, match=r"bands 1 \('blue'\) and 2 \('B2'\) are all named as B02"):
         select_bands(None, ["blue", "B2"], 2)
+
+
+def test_option_is_understood_as_a_whole_and_its_numbers_are_sentinel2s() -> None:
+    force = [
+        "BLUE",
+        "GREEN",
+        "RED",
+        "REDEDGE1",
+        "REDEDGE2",
+        "REDEDGE3",
+        "BROADNIR",
+        "NIR",
+        "SWIR1",
+        "SWIR2",
+        "other",
+    ]
+    assert option_names(force) == [*MODEL_BANDS, None]
+    assert option_names(["Band 1", "Band 2", "3", "-"][:2]) == ["B01", "B02"]
+    assert option_names(["b5", "b4", "b3"]) == ["B05", "B04", "B03"]
+    assert select_bands(["x"] * 11, force, 11).stack == tuple(range(10))
 
 
 def test_band_names_of_no_descriptions_are_none() -> None:
     assert band_names(None) == []
     assert band_names(["B2", None]) == ["B02", None]
+
+
+def test_known_names_of_bands_replace_those_of_their_descriptions() -> None:
+    assert select_bands([None] * 10, None, 10, MODEL_BANDS).stack == tuple(range(10))
+    assert select_bands(MODEL_BANDS, None, 10, [None] * 10).stack == ()
+    with pytest.raises(InputError, match="9 band descriptions for a raster of 10 bands"):
+        select_bands([None] * 10, None, 10, MODEL_BANDS[:9])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import eocodec
 from eocodec import EncodeSettings
-from eocodec.bands import MODEL_BANDS
+from eocodec.bands import MODEL_BANDS, band_names
 from eocodec.formats.band_bounds import named_bounds
 from eocodec.formats.comparison import compare_rasters
 from eocodec.formats.eoc.header_json import Header, dump_header, parse_header
@@ -117,6 +117,45 @@ def test_bands_are_named_as_people_do():
         named_bounds(described, {"B03": 1.0})
     with pytest.raises(eocodec.InputError, match="2 bands are called '1'"):
         named_bounds([header(bands=tuple(BANDS))] * 2, {"1": 1.0})
+
+
+def described(*descriptions, names=None):
+    """A header of bands as a file describes them, with the names found among them."""
+    names = names or band_names(descriptions)
+    return header(
+        shape=(len(descriptions), 4, 4),
+        bands=tuple(
+            eocodec.Band(name=name, description=text, position=index)
+            for index, (name, text) in enumerate(zip(names, descriptions, strict=True))
+        ),
+    )
+
+
+def test_a_bound_is_that_of_the_band_as_it_is_written_before_what_it_may_mean():
+    force = described("RED", "BROADNIR", "NIR")
+    assert named_bounds([force], {"NIR": 1.0}) == [[None, None, 1.0]]
+    assert named_bounds([force], {"B8A": 1.0, "broadnir": 2.0}) == [[None, 2.0, 1.0]]
+    ga = described("nbart_swir_2", "nbart_swir_3")
+    assert named_bounds([ga], {"swir_2": 1.0, "B12": 2.0}) == [[1.0, 2.0]]
+
+
+def test_bands_that_look_alike_are_named_where_a_bound_is_for_one_of_them():
+    alike = described("B02", "blue", "red")
+    assert named_bounds([alike], {"blue": 1.0, "B02": 2.0}) == [[2.0, 1.0, None]]
+    with pytest.raises(
+        eocodec.InputError,
+        match=r"no band is called 'Band 2': bands 1 \('B02'\) and 2 \('blue'\) look like B02: .* "
+        "--bands B02,other,B04",
+    ):
+        named_bounds([alike], {"Band 2": 1.0})
+
+
+def test_a_bound_of_a_stack_of_dates_holds_for_the_band_of_every_date():
+    dates = described("20200101_B2", "20200101_B8A", "20200111_B2", "20200111_B8A")
+    assert named_bounds([dates], {"B8A": 4.0}) == [[None, 4.0, None, 4.0]]
+    assert named_bounds([dates], {"20200111_B2": 4.0}) == [[None, None, 4.0, None]]
+    with pytest.raises(eocodec.InputError, match="0 bands are called 'B03'"):
+        named_bounds([dates], {"B03": 4.0})
 
 
 def write_tiff(path, pixels, names):
