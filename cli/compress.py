@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -11,7 +12,8 @@ from typing import Any
 import click
 
 from eocodec.cli.batch import IN_BATCH, batch_options, compress_batch
-from eocodec.cli.output import STDOUT, binary_stdout, human_size, refuse_existing
+from eocodec.cli.compress_report import report_json, report_text
+from eocodec.cli.output import STDOUT, binary_stdout, refuse_existing
 from eocodec.cli.progress import progress_bar
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -119,7 +121,10 @@ def _bound(param: click.Parameter, text: str) -> float:
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Encoding threads.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(
+    paths: tuple[str, ...], output: str | None, overwrite: bool, as_json: bool, **given: Any
+) -> None:
     """Compress a GeoTIFF, any raster that GDAL reads, netCDF or GRIB into an .eoc file.
 
     RASTER is read window by window. With RASTER_20M, of half its rows and columns, the native
@@ -153,19 +158,11 @@ def command(paths: tuple[str, ...], output: str | None, overwrite: bool, **given
     with progress_bar(total, "compress", "sample") as progress:
         report = compress_file(sources, target, options, progress)
     source_size = sum(os.stat(path).st_size for path in sources if os.path.exists(path))
-    size = report.size
-    text = (
-        f"{' + '.join(sources)} {human_size(source_size)} -> {destination} {human_size(size)}: "
-        f"ratio {report.raw_bytes / size:.2f} to raw samples ({human_size(report.raw_bytes)}), "
-    )
-    if report.pixels is None:
-        text += f"{8 * size / report.samples:.4g} bits a sample"
-    else:
-        text += f"{8 * size / report.pixels:.4g} bpp, {8 * size / report.samples:.4g} bpppb"
-    if report.estimate is not None and given["target_rmse"]:
-        about = "below" if options.bounded else "about"
-        text += f", RMSE {about} {report.estimate.rmse:.4g} DN"
+    said = (sources, source_size, destination, report)
+    text = json.dumps(report_json(*said), indent=2) if as_json else report_text(*said)
     click.echo(text, err=destination == STDOUT)
+    for warning in report.warnings:
+        click.echo(f"eocodec: warning: {warning}", err=True)
 
 
 def _sources_and_output(paths: tuple[str, ...], output: str | None) -> tuple[list[str], str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eocodec.bands import MODEL_BANDS, band_names, date_groups, plainly_sentinel2
+from eocodec.bands import MODEL_BANDS, date_groups, option_names, plainly_sentinel2
 from eocodec.formats.eoc.header import Band
 from eocodec.formats.raster import Raster, windows
 from eocodec.mask import find_invalid
@@ -194,7 +194,7 @@ def choose_bands(
         Whether a quality, or a target for it, is asked for.
     """
     descriptions = [band.description for band in raster.bands]
-    names = band_names(named) if named else [band.name for band in raster.bands]
+    names = option_names(named) if named else [band.name for band in raster.bands]
     dates = None if named else date_groups(descriptions)
     groups: list[Group] = []
     notes: list[str] = []

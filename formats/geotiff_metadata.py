@@ -112,6 +112,22 @@ def has_dataset_mask(source: DatasetReader) -> bool:
     return flags[0] == {MaskFlags.per_dataset}
 
 
+def not_kept(source: DatasetReader) -> tuple[str, ...]:
+    """Return what a raster holds that no container keeps, in words."""
+    spaces = {
+        space
+        for band in range(source.count + 1)
+        for space in source.tag_namespaces(band)
+        if space.startswith("xml:")
+    }
+    lost = [f"metadata in XML ({', '.join(sorted(spaces))})"] if spaces else []
+    if source.tags(ns="COLOR_PROFILE"):
+        lost.append("the colour profile")
+    if any(source.overviews(band) for band in source.indexes):
+        lost.append("overviews (`eocodec export` makes new ones)")
+    return tuple(lost)
+
+
 def write_metadata(target: DatasetWriter, header: ArrayHeader, bands: Sequence[Band]) -> None:
     """Give `target`, created with the right CRS and nodata, everything else that is known.
 

@@ -74,7 +74,8 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
     layout = Layout(options.bands, options.tile_size)
     exact_parts = tuple(layout.parts(files, replace(choice, groups=())))
     if options.settings.lossless:
-        return Plan(exact_parts, (EXACT,) * len(exact_parts), None, (), choice)
+        notes = _notes(files, options, choice)
+        return Plan(exact_parts, (EXACT,) * len(exact_parts), None, notes, choice)
     parts = tuple(layout.parts(files, choice, apart=options.bounded))
     if options.bounded and target and len({part.size for part in parts}) > 1:
         raise InputError("a target error for two files cannot be met together with error bounds")
@@ -151,6 +152,7 @@ def _notes(
     files: Sequence[GeoTiff], options: CompressOptions, choice: BandChoice
 ) -> tuple[str, ...]:
     """Return what a user should know of the choice of bands."""
+    lost = tuple(f"{file.name}: not kept: {what}" for file in files for what in file.not_kept)
     bands = [band for file in files for band in file.bands]
     nameless = not any(band.name or band.description for band in bands)
     asked = options.settings.asks_for_layers or options.target or options.ratio
@@ -160,11 +162,12 @@ def _notes(
         and not (options.bands or options.bounded or asked)
     ):
         return (
+            *lost,
             *choice.notes,
             f"the {len(bands)} bands have no names, so they are kept exactly; if they are Sentinel-2's, name "
             "them by --bands for learned compression",
         )
-    return choice.notes
+    return lost + choice.notes
 
 
 def _search(part: Part, target: Target, options: CompressOptions, card: ModelCard) -> Point:

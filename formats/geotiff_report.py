@@ -24,9 +24,9 @@ def coded_parts(plan: Plan, writer: Writer) -> tuple[CodedPart, ...]:
 
 
 def _coded(part: Part, settings: EncodeSettings, writer: Writer) -> CodedPart:
-    header = part.header
-    found = writer.distortion(header.name)
+    found = writer.distortion(part.header.name)
     assert found is not None
+    (header,) = (header for header in writer.arrays if header.name == part.header.name)
     mode, detail = "exact", ""
     if found.learned:
         mode, detail = "learned", _quality(part, settings)

@@ -25,6 +25,7 @@ from eocodec.formats.geotiff_metadata import (
     dataset_bands,
     dataset_fields,
     has_dataset_mask,
+    not_kept,
 )
 
 _CACHE_MEGABYTES = 64
@@ -108,6 +109,7 @@ class GeoTiff:
             replace(band, name=name) for band, name in zip(described, names, strict=True)
         )
         self.has_mask: bool = has_dataset_mask(source)
+        self.not_kept: tuple[str, ...] = not_kept(source)
 
     def read(self, rows: slice, columns: slice, bands: Sequence[int] | None = None) -> NDArray[Any]:
         """Return the samples of a window, (bands, rows, columns); `bands` counts from 0."""

@@ -17,7 +17,18 @@ from eocodec.errors import InputError
 from eocodec.formats.raster import GeoTiff
 
 DATA = Path(__file__).parents[1] / "data"
-FORCE = ["BLUE", "GREEN", "RED", "REDEDGE1", "REDEDGE2", "REDEDGE3", "BROADNIR", "NIR", "SWIR1", "SWIR2"]
+FORCE = [
+    "BLUE",
+    "GREEN",
+    "RED",
+    "REDEDGE1",
+    "REDEDGE2",
+    "REDEDGE3",
+    "BROADNIR",
+    "NIR",
+    "SWIR1",
+    "SWIR2",
+]
 LOSSLESS = eocodec.EncodeSettings(lossless=True)
 
 with rasterio.open(DATA / "s2_chesapeake.tif") as _source:
