@@ -93,18 +93,17 @@ def _encode(
         return _encode_lossless(pixels, mask)
     if bounds is None:
         return _encode_unbounded(task)
-    if settings.asks_for_layers:
-        learnable = _learnable(task)
-        guaranteed = learnable and _encode_guaranteed(learnable, bounds)
-        if learnable:
-            return guaranteed or _encode_lossless(pixels, mask)
+    learnable = _learnable(task) if settings.asks_for_layers else None
+    if learnable is not None:
+        return _encode_guaranteed(learnable, bounds) or _encode_lossless(pixels, mask)
     predictive = None if bounds.exact else _encode_bounded(task, bounds)
     if predictive is None:
         return _encode_lossless(pixels, mask)
     loose = 8 * len(predictive.payload) < _LOOSE_BITS * pixels.size
     learnable = _learnable(task) if loose and find_spec("torch") is not None else None
-    guaranteed = learnable and _encode_guaranteed(learnable, bounds)
-    return min(predictive, guaranteed or predictive, key=_size)
+    if learnable is None:
+        return predictive
+    return min(predictive, _encode_guaranteed(learnable, bounds) or predictive, key=_size)
 
 
 @dataclass(frozen=True)
@@ -257,29 +256,30 @@ def _learnable(task: _Task) -> _Task | None:
     """Return the task with the unit of its quality known, or None where the learned mode cannot code it."""
     from eocodec.rvq import rvq_applies
 
-    task = replace(task, settings=_with_unit(task))
-    if task.settings.only_reflectance:
-        samples = task.pixels.ravel() if task.invalid is None else task.pixels[~task.invalid]
-        unit = reflectance_unit(samples.dtype) if task.settings.unit is None else task.settings.unit
-        if unit is None or not looks_like_reflectance(samples, unit, whole=False):
-            return None
+    unit = _unit(task)
+    if unit is None:
+        return None
+    task = replace(task, settings=replace(task.settings, unit=unit))
     valid = task.pixels if task.invalid is None else np.where(task.invalid, 0, task.pixels)
     return task if rvq_applies(valid, task.settings) else None
 
 
-def _with_unit(task: _Task) -> EncodeSettings:
-    """Return the settings with a unit: of reflectances where a model is named or a tile has all bands of one."""
-    settings = task.settings
+def _unit(task: _Task) -> float | None:
+    """Return what one DN is in a tile; None where only reflectances are learned and it holds others."""
+    settings, pixels = task.settings, task.pixels
     card = find_card(settings.model)
     if card.ndim == 3:
-        return replace(settings, unit=1.0)
+        return 1.0
+    if settings.only_reflectance:
+        unit = reflectance_unit(pixels.dtype) if settings.unit is None else settings.unit
+        samples = pixels.ravel() if task.invalid is None else pixels[~task.invalid]
+        fits = unit is not None and looks_like_reflectance(samples, unit, whole=False)
+        return unit if fits else None
     if settings.unit is not None:
-        return settings
-    unit = reflectance_unit(task.pixels.dtype) if settings.only_reflectance else None
-    if unit is None:
-        named = settings.model is not None or len(task.pixels) == len(card.bands)
-        unit = natural_unit(task.pixels, task.invalid, reflectances=named)
-    return replace(settings, unit=unit)
+        return settings.unit
+    # A model that is named, or a tile of all its bands, says that they may be reflectances.
+    told = settings.model is not None or len(pixels) == len(card.bands)
+    return natural_unit(pixels, task.invalid, reflectances=told)
 
 
 def _repetitive(pixels: npt.NDArray[Any]) -> bool:

@@ -27,6 +27,7 @@ def _coded(part: Part, settings: EncodeSettings, writer: Writer) -> CodedPart:
     found = writer.distortion(part.header.name)
     assert found is not None
     (header,) = (header for header in writer.arrays if header.name == part.header.name)
+    date = "" if part.group is None else part.group.date
     mode, detail = "exact", ""
     if found.learned:
         mode, detail = "learned", _quality(part, settings)
@@ -38,7 +39,7 @@ def _coded(part: Part, settings: EncodeSettings, writer: Writer) -> CodedPart:
         detail = ", ".join(filter(None, [detail, _bounds(header)]))
     samples = math.prod(header.shape)
     return CodedPart(
-        name=_names(header),
+        name=_names(header) if not date else f"{date}: {_names(header)}",
         mode=mode,
         detail=detail,
         raw_bytes=samples * header.dtype.itemsize,
