@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from eocodec.bands import MODEL_BANDS, select_bands
+from eocodec.bands import MODEL_BANDS, look_alikes, match_bands, option_names, select_bands
 from eocodec.codec_models import ModelCard, find_card
 from eocodec.errors import InputError
 from eocodec.formats.band_bounds import named_bounds
@@ -68,6 +68,9 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
         If the bands cannot be told apart, two files are no pair, or an option cannot be met.
     """
     card = _check(options)
+    if options.bands is not None:
+        named = [name or "other" for name in option_names(options.bands)]
+        options = replace(options, bands=named)
     target = _target(files, options)
     asked = options.settings.asks_for_layers or target is not None
     choice = _choice(files, options, asked=asked)
@@ -91,10 +94,10 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
         part.header.name: _search(part, target, options, card)
         for part in (learned if target is not None else ())
     }
-    named = named_bounds([part.header for part in parts], options.max_error or {})
+    bounds_of = named_bounds([part.header for part in parts], options.max_error or {})
     settings = tuple(
         _part_settings(part, options, card, bounds, found.get(part.header.name), asked=asked)
-        for part, bounds in zip(parts, named, strict=True)
+        for part, bounds in zip(parts, bounds_of, strict=True)
     )
     estimate = found[learned[0].header.name] if found else None
     return Plan(parts, settings, estimate, _notes(files, options, choice), choice)
@@ -167,6 +170,11 @@ def _notes(
             f"the {len(bands)} bands have no names, so they are kept exactly; if they are Sentinel-2's, name "
             "them by --bands for learned compression",
         )
+    descriptions = [band.description for band in bands]
+    matches = match_bands(descriptions)
+    alike = look_alikes(matches, descriptions) if set(matches.alike) & set(MODEL_BANDS) else None
+    if alike and not (options.bands or options.bounded or options.settings.lossless):
+        return (*lost, *choice.notes, alike)
     return lost + choice.notes
 
 

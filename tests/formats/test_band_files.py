@@ -14,6 +14,7 @@ import eocodec
 from eocodec.bands import BANDS, MODEL_BANDS, band
 from eocodec.cli import commands
 from eocodec.errors import InputError
+from eocodec.formats.geotiff import CompressOptions, compress_geotiff
 from eocodec.formats.raster import GeoTiff
 
 DATA = Path(__file__).parents[1] / "data"
@@ -120,6 +121,24 @@ def test_bands_that_look_alike_have_no_name_and_are_told_where_one_is_needed():
     assert "--bands B02,other,B04,B05" in output
     right = ",".join(MODEL_BANDS)
     run("features", "x.eoc", "-o", "f.npy", "--transform", "indices", "--bands", right)
+
+
+def test_compress_tells_of_bands_that_look_alike_and_keeps_them_exactly():
+    write("x.tif", ["B02", "blue", *MODEL_BANDS[2:]])
+    report = compress_geotiff(["x.tif"], "x.eoc", CompressOptions())
+    (told,) = [text for text in report.warnings if "look like" in text]
+    assert told.startswith("bands 1 ('B02') and 2 ('blue') look like B02: name every band")
+    assert told.endswith("--bands B02,other,B04,B05,B06,B07,B08,B8A,B11,B12")
+    with eocodec.open("x.eoc") as reader:
+        for array in reader.arrays:
+            for described, decoded in zip(
+                array.bands, reader.array(array.name).read(), strict=True
+            ):
+                if described.description in ("B02", "blue"):
+                    assert described.name is None
+                    np.testing.assert_array_equal(decoded, STACK[described.position])
+    report = compress_geotiff(["x.tif"], "y.eoc", CompressOptions(bands=MODEL_BANDS))
+    assert not any("look like" in text for text in report.warnings)
 
 
 def test_names_that_an_older_file_gives_twice_are_read_from_the_descriptions():
