@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eocodec.cli.compare_fields import are_fields, compare_as_fields
+from eocodec.cli.compare_fields import check_layers, compare_as_fields, compared_as_fields
 from eocodec.cli.output import bounds_text, refuse_existing
 from eocodec.cli.progress import progress_bar
 
@@ -22,16 +23,25 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("reference", metavar="A")
 @click.argument("decoded", metavar="B")
-@click.option("--layers", type=click.IntRange(min=1), help="Layers to decode of .eoc files.")
+@click.option(
+    "--layers",
+    type=click.IntRange(min=1),
+    help="Layers to decode of .eoc files, of those they have; all by default. A promised error bound "
+    "is only checked at all layers.",
+)
 @click.option("--array", "label", help="Which raster of .eoc files with several.")
 @click.option(
     "--peak",
     type=click.FloatRange(min=0, min_open=True),
-    default=10000.0,
-    show_default=True,
-    help="Peak of the PSNR, in DN.",
+    help="Peak of the PSNR, in the unit of the samples (of fields: of their values). By default "
+    "reflectance 1 for Sentinel-2 bands (10000 in DN, 1 of floating-point samples, or by the scale of "
+    "the file), 255 for 8 bits, else the range of A: of a raster as a whole, of each field. PSNRs of "
+    "different peaks are not comparable.",
 )
-@click.option("--png", help="Picture to write; by default B.compare.png in the current folder.")
+@click.option(
+    "--png",
+    help="Picture to write; by default B.compare.png in the current folder. None of fields.",
+)
 @click.option("--no-png", is_flag=True, help="Write no picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
@@ -40,7 +50,7 @@ def command(
     decoded: str,
     layers: int | None,
     label: str | None,
-    peak: float,
+    peak: float | None,
     png: str | None,
     no_png: bool,
     as_json: bool,
@@ -49,21 +59,26 @@ def command(
     """Compare two rasters (GeoTIFF or .eoc) or files of fields (netCDF, GRIB or .eoc).
 
     Shows the errors of B against A, and of rasters a picture of both side by side. Only samples that
-    are valid in A count. Where B is an .eoc file that promises error bounds, they are checked; the
-    exit code is 1 when a sample is beyond them.
+    are valid in A count. Where B is an .eoc file that promises error bounds, they are checked.
+
+    \b
+    Exit codes:
+      0  B has the metadata and missing samples of A, and keeps what it promises
+      1  it does not (each difference is named), or the files cannot be compared
+      2  the command was called wrongly
     """
-    if are_fields(reference) or are_fields(decoded):
+    if compared_as_fields(reference, decoded):
         if png is not None or label is not None:
             raise click.UsageError("--png and --array are for rasters")
-        compare_as_fields(reference, decoded, layers, as_json)
+        compare_as_fields(reference, decoded, layers, peak, as_json)
         return
     from eocodec.formats.comparison import compare_rasters, open_raster
+    from eocodec.formats.eoc_raster import EocRaster
     from eocodec.formats.picture import save_png
 
     if png is not None and no_png:
         raise click.UsageError("--png and --no-png exclude each other")
-    name = decoded.rstrip("/").rsplit("/", 1)[-1]
-    picture = None if no_png else Path(png or f"{Path(name).stem}.compare.png")
+    picture = None if no_png else _picture(decoded, png)
     if picture is not None:
         refuse_existing(picture, overwrite)
     with (
@@ -71,6 +86,12 @@ def command(
         open_raster(decoded, layers=layers, label=label) as b,
         progress_bar(math.prod(a.shape), "compare", "sample") as progress,
     ):
+        has = [
+            (raster.name, max(array.layers for array in raster.arrays))
+            for raster in (a, b)
+            if isinstance(raster, EocRaster)
+        ]
+        check_layers(layers, has)
         result = compare_rasters(a, b, peak=peak, progress=progress)
     if picture is not None:
         save_png(result.picture, picture)
@@ -80,8 +101,19 @@ def command(
         click.echo(_table(result))
         if picture is not None:
             click.echo(f"picture: {picture}")
-    if any(result.beyond):
+    if not result.kept:
         sys.exit(1)
+
+
+def _picture(decoded: str, png: str | None) -> Path:
+    """Return where the picture goes, which must be possible before anything is decoded."""
+    name = decoded.rstrip("/").rsplit("/", 1)[-1]
+    picture = Path(png or f"{Path(name).stem}.compare.png")
+    if not picture.absolute().parent.is_dir():
+        raise click.UsageError(f"--png {picture}: there is no folder {picture.parent}")
+    if picture.is_dir():
+        raise click.UsageError(f"--png {picture} is a folder; name a file")
+    return picture
 
 
 def _table(result: RasterComparison) -> str:
@@ -92,7 +124,7 @@ def _table(result: RasterComparison) -> str:
         (*result.names, "all bands"),
         (*figures.rmse, figures.total_rmse),
         (*figures.psnr, figures.total_psnr),
-        (*figures.max_error, max(filter(math.isfinite, figures.max_error), default=math.nan)),
+        (*figures.max_error, _largest(figures.max_error)),
         (*figures.valid_pixels, sum(figures.valid_pixels)),
         strict=True,
     )
@@ -105,8 +137,14 @@ def _table(result: RasterComparison) -> str:
     if not math.isnan(figures.spectral_angle):
         lines.append(f"mean spectral angle: {figures.spectral_angle:.4f} degrees")
     lines.append(f"invalid samples that differ: {figures.invalid_mismatches}")
-    lines.append(f"PSNR peak: {figures.peak:g}")
+    lines.append(f"PSNR peak: {figures.peak:g} ({result.peak.chosen})")
+    lines += [f"differs: {what}" for what in result.differing] or ["metadata that differ: none"]
     return "\n".join(lines)
+
+
+def _largest(errors: Sequence[float]) -> float:
+    """Return the largest error of bands that have valid samples, NaN without any."""
+    return max((error for error in errors if not math.isnan(error)), default=math.nan)
 
 
 def _promises(result: RasterComparison) -> list[str]:
@@ -161,6 +199,8 @@ def _as_json(result: RasterComparison) -> dict[str, Any]:
         "spectral_angle_degrees": _finite(figures.spectral_angle),
         "invalid_mismatches": figures.invalid_mismatches,
         "psnr_peak": figures.peak,
+        "psnr_peak_chosen": result.peak.chosen,
+        "differing": list(result.differing),
     }
 
 

@@ -6,11 +6,14 @@ bounded memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eocodec.bounds import ErrorBounds
 from eocodec.errors import InputError
 
 REFLECTANCE_PEAK = 10000.0
@@ -27,9 +30,10 @@ class Comparison:
         Root-mean-square error of each band, in the unit of the samples (DN); NaN for a band
         without valid pixels.
     psnr : tuple of float
-        Peak signal-to-noise ratio of each band in dB, for `peak`; infinite for equal bands.
+        Peak signal-to-noise ratio of each band in dB, for `peak`; infinite for equal bands. Those of
+        different peaks are not comparable.
     max_error : tuple of float
-        Largest absolute error of each band.
+        Largest absolute error of each band; infinite where an infinity became another value.
     valid_pixels : tuple of int
         Valid samples of each band, which the figures above are counted on.
     total_rmse, total_psnr : float
@@ -56,9 +60,14 @@ class Comparison:
 
 
 def psnr_of(rmse: float, peak: float = REFLECTANCE_PEAK) -> float:
-    """Peak signal-to-noise ratio in dB of a root-mean-square error; infinite for 0, the reverse for infinity."""
+    """Peak signal-to-noise ratio in dB of a root-mean-square error.
+
+    Infinite for 0, the reverse for infinity; NaN where an error has a peak of 0.
+    """
     if rmse == 0:
         return float("inf")
+    if peak == 0:
+        return float("nan")
     if rmse == float("inf"):
         return float("-inf")
     return float(20 * np.log10(peak / rmse))
@@ -67,6 +76,8 @@ def psnr_of(rmse: float, peak: float = REFLECTANCE_PEAK) -> float:
 @dataclass
 class Comparer:
     """Accumulates the distortion between two rasters, block by block.
+
+    Whole numbers are subtracted exactly, those of 64 bits too.
 
     Parameters
     ----------
@@ -87,6 +98,7 @@ class Comparer:
     _angle_sum: float = field(default=0.0, init=False, repr=False)
     _angle_count: int = field(default=0, init=False, repr=False)
     _mismatches: int = field(default=0, init=False, repr=False)
+    _extent: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._squares = np.zeros(self.bands, np.float64)
@@ -118,28 +130,46 @@ class Comparer:
                 f"cannot compare blocks of shapes {reference.shape} and {decoded.shape} "
                 f"({self.bands} bands expected): they must be equal"
             )
-        left, right = reference.astype(np.float64), decoded.astype(np.float64)
-        invalid = _invalid(left, self.nodata)
-        other_invalid = _invalid(right, self.nodata)
-        same = (left == right) | (np.isnan(left) & np.isnan(right))
+        invalid = equals(reference, self.nodata) | (reference != reference)
+        lost = decoded != decoded
+        same = (reference == decoded) | (lost & (reference != reference))
+        other_invalid = equals(decoded, self.nodata) | lost
         self._mismatches += int(np.count_nonzero((invalid | other_invalid) & ~same))
-        counts: NDArray[np.bool_] = ~(invalid | np.isnan(right))
+        counts: NDArray[np.bool_] = ~invalid
         if valid is not None:
             counts &= valid
-        error = np.zeros_like(left)
-        np.subtract(left, right, where=counts & ~same, out=error)
-        np.abs(error, out=error)
+        self._extend(reference, counts)
+        counts &= ~lost
+        error = distance(reference, decoded)
+        error[same | ~counts] = 0
         axes = (1, 2)
-        self._squares += np.square(error).sum(axis=axes)
+        with np.errstate(over="ignore"):
+            self._squares += np.square(error).sum(axis=axes)
         self._max = np.maximum(self._max, error.max(axis=axes, initial=0.0))
         self._count += np.count_nonzero(counts, axis=axes)
         if self.bands > 1:
-            self._add_angles(left, right, np.logical_and.reduce(counts, axis=0))
+            both = np.logical_and.reduce(counts, axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._add_angles(
+                    reference[:, both].astype(np.float64), decoded[:, both].astype(np.float64)
+                )
 
-    def _add_angles(
-        self, left: NDArray[np.float64], right: NDArray[np.float64], counts: NDArray[np.bool_]
-    ) -> None:
-        a, b = left[:, counts], right[:, counts]
+    @property
+    def extent(self) -> tuple[int | float, int | float] | None:
+        """Least and largest finite valid sample of the reference in all bands; None without any."""
+        return self._extent
+
+    def _extend(self, reference: NDArray[np.generic], counts: NDArray[np.bool_]) -> None:
+        finite = counts & np.isfinite(reference)  # type: ignore[call-overload]
+        samples: NDArray[Any] = reference[finite]
+        if samples.size:
+            low, high = samples.min().item(), samples.max().item()
+            known = self._extent
+            self._extent = (
+                (low, high) if known is None else (min(low, known[0]), max(high, known[1]))
+            )
+
+    def _add_angles(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
         norms = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
         usable = (norms[0] > 0) & (norms[1] > 0) & np.isfinite(norms[0]) & np.isfinite(norms[1])
         a, b = a[:, usable] / norms[0][usable], b[:, usable] / norms[1][usable]
@@ -148,8 +178,15 @@ class Comparer:
         self._angle_sum += float(np.degrees(angles).sum())
         self._angle_count += angles.size
 
-    def result(self) -> Comparison:
-        """Return the distortion of all blocks counted so far."""
+    def result(self, peak: float | None = None) -> Comparison:
+        """Return the distortion of all blocks counted so far.
+
+        Parameters
+        ----------
+        peak : float, optional
+            Peak of the PSNR, where it is only known now.
+        """
+        peak = self.peak if peak is None else peak
         with np.errstate(invalid="ignore", divide="ignore"):
             rmse = np.sqrt(self._squares / self._count)
         total = self._count.sum()
@@ -157,14 +194,14 @@ class Comparer:
         angle = self._angle_sum / self._angle_count if self._angle_count else float("nan")
         return Comparison(
             rmse=tuple(rmse.tolist()),
-            psnr=tuple(psnr_of(value, self.peak) for value in rmse.tolist()),
+            psnr=tuple(psnr_of(value, peak) for value in rmse.tolist()),
             max_error=tuple(np.where(self._count > 0, self._max, np.nan).tolist()),
             valid_pixels=tuple(self._count.tolist()),
             total_rmse=total_rmse,
-            total_psnr=psnr_of(total_rmse, self.peak),
+            total_psnr=psnr_of(total_rmse, peak),
             spectral_angle=angle,
             invalid_mismatches=self._mismatches,
-            peak=self.peak,
+            peak=peak,
         )
 
 
@@ -204,8 +241,59 @@ def compare(
     return comparer.result()
 
 
-def _invalid(values: NDArray[np.float64], nodata: float | None) -> NDArray[np.bool_]:
-    invalid: NDArray[np.bool_] = np.isnan(values)
-    if nodata is not None:
-        invalid |= values == nodata
-    return invalid
+def distance(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the absolute difference of samples; of whole numbers exactly, then rounded.
+
+    The largest difference of two floating-point numbers may be infinite; infinities and NaN give NaN where
+    it is not defined.
+    """
+    apart: NDArray[np.float64]
+    if one.dtype.kind in "iu" and other.dtype.kind in "iu":
+        common = np.result_type(one, other)
+        if common.kind == "f":  # int64 and uint64
+            return _distance_of_signs(one, other)
+        one, other = one.astype(common, copy=False), other.astype(common, copy=False)
+        # Modulo the word, the difference of the larger and the smaller is right as an unsigned integer.
+        unsigned = np.dtype(f"u{common.itemsize}")
+        larger, smaller = np.maximum(one, other), np.minimum(one, other)
+        apart = (larger.view(unsigned) - smaller.view(unsigned)).astype(np.float64)
+        return apart
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    return apart
+
+
+def _distance_of_signs(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    signed, plain = (one, other) if one.dtype.kind == "i" else (other, one)
+    positive = np.maximum(signed, 0).astype(np.uint64)
+    exact = (np.maximum(positive, plain) - np.minimum(positive, plain)).astype(np.float64)
+    below: NDArray[np.float64] = np.minimum(signed, 0).astype(np.float64)
+    apart: NDArray[np.float64] = exact - below
+    return apart
+
+
+def beyond(original: NDArray[Any], decoded: NDArray[Any], bounds: ErrorBounds) -> NDArray[np.bool_]:
+    """Return where `decoded` is further from `original` than bounds of one band allow.
+
+    What is NaN in one of them only is beyond.
+    """
+    within = distance(original, decoded) <= bounds.allowed_in(0, original)
+    off: NDArray[np.bool_] = (original != decoded) & ~within
+    return off
+
+
+def equals(samples: NDArray[Any], value: float | None) -> NDArray[np.bool_]:
+    """Return where samples are a special value, which a floating-point dtype rounds; nowhere for None."""
+    nowhere: NDArray[np.bool_] = np.zeros(samples.shape, np.bool_)
+    if value is None:
+        return nowhere
+    if samples.dtype.kind in "iu":
+        # As an integer, so that none of 64 bits is rounded.
+        if not math.isfinite(value) or value != int(value):
+            return nowhere
+        same: NDArray[np.bool_] = samples == int(value)
+        return same
+    with np.errstate(over="ignore"):
+        rounded = samples.dtype.type(value)
+    same = samples == rounded
+    return same if np.isfinite(rounded) or not math.isfinite(value) else nowhere

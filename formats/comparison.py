@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,15 @@ from eocodec.errors import InputError, UnsupportedError
 from eocodec.formats.eoc import open as open_reader
 from eocodec.formats.eoc.layout import MAGIC
 from eocodec.formats.eoc_raster import EocRaster, rasters_of
-from eocodec.formats.picture import side_by_side
+from eocodec.formats.peak import Peak, peak_of
+from eocodec.formats.picture import Panels
 from eocodec.formats.raster import GeoTiff, Raster, windows
-from eocodec.metrics import REFLECTANCE_PEAK, Comparer, Comparison
+from eocodec.formats.raster_differences import raster_differences
+from eocodec.formats.tiles_once import RasterOnce
+from eocodec.metrics import Comparer, Comparison, beyond, equals
 
-_MAX_PANEL = 768
 _WINDOW = 512
+_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class RasterComparison:
     ----------
     names : tuple of str
         Name of each band.
+    peak : Peak
+        Peak of the PSNR, and how it was chosen.
     figures : Comparison
         Errors of the second raster against the first.
     picture : PIL.Image.Image
@@ -42,13 +48,22 @@ class RasterComparison:
         Error bounds that the second raster promises for each band, as those of a single one.
     beyond : tuple of int
         Valid samples of each band whose error is larger than promised.
+    differing : tuple of str
+        What the second raster says differently of itself and of its bands, with what both say.
     """
 
     names: tuple[str, ...]
+    peak: Peak
     figures: Comparison
     picture: Image.Image
     promises: tuple[ErrorBounds | None, ...]
     beyond: tuple[int, ...]
+    differing: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise is kept, and metadata and invalid samples are those of the reference."""
+        return not (any(self.beyond) or self.differing or self.figures.invalid_mismatches)
 
 
 @contextmanager
@@ -90,17 +105,17 @@ def compare_rasters(
     reference: Raster,
     decoded: Raster,
     *,
-    peak: float = REFLECTANCE_PEAK,
+    peak: float | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> RasterComparison:
-    """Compare two rasters of one size.
+    """Compare two rasters of one size; each tile of a container is decoded once.
 
     Parameters
     ----------
     reference, decoded : Raster
         The original and the decoded raster.
-    peak : float
-        Peak of the PSNR, in the unit of the samples.
+    peak : float, optional
+        Peak of the PSNR, in the unit of the samples; by default from their type and scale, see `peak_of`.
     progress : callable, optional
         Called with the number of samples compared since the last call.
 
@@ -119,28 +134,27 @@ def compare_rasters(
             f"{decoded.shape}; only rasters of one size can be compared"
         )
     count, height, width = reference.shape
-    comparer = Comparer(bands=count, nodata=reference.nodata, peak=peak)
     colours = _colour_bands(reference)
     promises = decoded.promises if isinstance(decoded, EocRaster) else (None,) * count
-    beyond = [0] * count
-    step = -(-max(height, width) // _MAX_PANEL)
-    panels = _Panels(len(colours), height, width, step)
-    size = _window_size(decoded)
-    with rasterio.Env(GDAL_CACHEMAX=128):
+    comparer = Comparer(bands=count, nodata=reference.nodata)
+    panels = Panels(len(colours), height, width)
+    broken = np.zeros(count, np.int64)
+    masks_apart = 0
+    size = _window_size(reference, decoded)
+    with rasterio.Env(GDAL_CACHEMAX=_cache_megabytes(size[0], reference, decoded)):
+        sides = _Windows(reference), _Windows(decoded)
         for rows, columns in windows(height, width, *size):
-            left, right = reference.read(rows, columns), decoded.read(rows, columns)
-            valid = _valid(reference, rows, columns)
-            comparer.add(left, right, valid)
-            for band, bounds in enumerate(promises):
-                if bounds is not None:
-                    counts = ~_invalid(left[band : band + 1], reference.nodata)
-                    if valid is not None:
-                        counts &= valid
-                    off = _beyond(left[band], right[band], bounds)
-                    beyond[band] += int(np.count_nonzero(off & counts))
-            invalid = _invalid(left[colours], reference.nodata)
-            if valid is not None:
-                invalid |= ~valid
+            (left, mask), (right, other_mask) = (side.read(rows, columns) for side in sides)
+            if mask is not None and other_mask is not None:
+                masks_apart += int(np.count_nonzero(mask != other_mask))
+            valid = _valid(left, reference.nodata, mask)
+            for at in _pieces(left.shape):
+                comparer.add(left[:, at], right[:, at], valid[:, at])
+                for band, bounds in enumerate(promises):
+                    if bounds is not None:
+                        off = beyond(left[band, at], right[band, at], bounds)
+                        broken[band] += np.count_nonzero(off & valid[band, at])
+            invalid = ~np.logical_and.reduce(valid[colours], axis=0)
             panels.add(rows, columns, left[colours], right[colours], invalid)
             if progress is not None:
                 progress(left.size)
@@ -148,41 +162,38 @@ def compare_rasters(
         band.name or band.description or f"band {number}"
         for number, band in enumerate(reference.bands, 1)
     )
+    chosen = peak_of(reference, comparer.extent) if peak is None else Peak.given(peak)
+    differing = list(raster_differences(reference, decoded))
+    if masks_apart:
+        differing.append(f"dataset mask at {masks_apart} pixels")
     captions = (os.path.basename(reference.name), os.path.basename(decoded.name))
-    picture = panels.draw(captions)
-    return RasterComparison(names, comparer.result(), picture, promises, tuple(beyond))
+    return RasterComparison(
+        names=names,
+        peak=chosen,
+        figures=comparer.result(chosen.value),
+        picture=panels.draw(captions),
+        promises=promises,
+        beyond=tuple(broken.tolist()),
+        differing=tuple(differing),
+    )
 
 
-class _Panels:
-    """Every n-th pixel of the two rasters."""
+class _Windows:
+    """Reads windows of a raster, row by row, and of its mask."""
 
-    def __init__(self, colours: int, height: int, width: int, step: int) -> None:
-        self._step = step
-        shape = colours, -(-height // step), -(-width // step)
-        self._images = [np.zeros(shape, np.float32) for _ in range(2)]
-        self._invalid = np.zeros(shape[1:], bool)
+    def __init__(self, raster: Raster) -> None:
+        self._raster = raster
+        self._once = RasterOnce(raster) if isinstance(raster, EocRaster) else None
 
-    def add(
-        self,
-        rows: slice,
-        columns: slice,
-        left: NDArray[Any],
-        right: NDArray[Any],
-        invalid: NDArray[np.bool_],
-    ) -> None:
-        ys = np.arange(-(-rows.start // self._step), -(-rows.stop // self._step))
-        xs = np.arange(-(-columns.start // self._step), -(-columns.stop // self._step))
-        if not len(ys) or not len(xs):
-            return
-        place = np.ix_(ys, xs)
-        taken = np.ix_(ys * self._step - rows.start, xs * self._step - columns.start)
-        for image, pixels in zip(self._images, (left, right), strict=True):
-            image[:, place[0], place[1]] = pixels[:, taken[0], taken[1]]
-        self._invalid[place] = invalid[taken]
-
-    def draw(self, captions: Sequence[str]) -> Image.Image:
-        images = list(zip(captions, self._images, strict=True))
-        return side_by_side(images, invalid=self._invalid)
+    def read(self, rows: slice, columns: slice) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return (bands, rows, columns) of the next window, and where its mask says valid."""
+        if self._once is not None:
+            mask = self._once.read_mask(rows, columns)
+            return self._once.read(rows, columns), None if mask is None else mask != 0
+        samples = self._raster.read(rows, columns)
+        if isinstance(self._raster, GeoTiff) and self._raster.has_mask:
+            return samples, self._raster.read_mask(rows, columns) != 0
+        return samples, None
 
 
 def _colour_bands(raster: Raster) -> list[int]:
@@ -195,39 +206,41 @@ def _colour_bands(raster: Raster) -> list[int]:
     return [0, 1, 2] if raster.shape[0] == 3 else [0]
 
 
-def _window_size(raster: Raster) -> tuple[int, int]:
-    if isinstance(raster, EocRaster):
-        _, rows, columns = raster.header.tile_size
-        return min(rows, 1024), min(columns, 1024)
-    return _WINDOW, _WINDOW
+def _window_size(*rasters: Raster) -> tuple[int, int]:
+    """Return rows and columns of windows of whole tiles of the container with the larger ones."""
+    height, width = rasters[0].shape[1:]
+    tiles = [
+        (min(array.header.tile_size[1], height), min(array.header.tile_size[2], width))
+        for raster in rasters
+        if isinstance(raster, EocRaster)
+        for array in raster.arrays
+    ]
+    if not tiles:
+        return _WINDOW, _WINDOW
+    rows, columns = max(tiles, key=math.prod)
+    return rows * max(1, _WINDOW // rows), columns * max(1, _WINDOW // columns)
 
 
-def _valid(raster: Raster, rows: slice, columns: slice) -> NDArray[np.bool_] | None:
-    if isinstance(raster, (GeoTiff, EocRaster)) and raster.has_mask:
-        valid: NDArray[np.bool_] = raster.read_mask(rows, columns) != 0
-        return valid
-    return None
+def _cache_megabytes(rows: int, *rasters: Raster) -> int:
+    """Return the GDAL cache with which no block of a file is decoded again for the next window."""
+    return sum(
+        raster.row_cache_megabytes(rows) for raster in rasters if isinstance(raster, GeoTiff)
+    )
 
 
-def _beyond(
-    original: NDArray[Any], decoded: NDArray[Any], bounds: ErrorBounds
+def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Cut the rows of a window, so that what is computed of it stays small."""
+    count, height, width = shape
+    step = max(1, _AT_ONCE // (count * width))
+    for top in range(0, height, step):
+        yield slice(top, top + step)
+
+
+def _valid(
+    samples: NDArray[Any], nodata: float | None, mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
-    """Return where `decoded` (H, W) is further from `original` than `bounds` of one band allow."""
-    allowed = bounds.allowed_in(0, original)
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(original.astype(np.float64) - decoded.astype(np.float64))
-    # Whole numbers above 2**53 that differ may have one binary64.
-    within = (apart <= allowed) & ((apart > 0) | (allowed > 0))
-    off: NDArray[np.bool_] = (original != decoded) & ~within
-    return off
-
-
-def _invalid(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    samples: NDArray[np.bool_] = ~np.isfinite(pixels)
-    if nodata is not None:
-        samples |= pixels == nodata
-    invalid: NDArray[np.bool_] = np.logical_or.reduce(samples, axis=0)
-    return invalid
+    valid: NDArray[np.bool_] = (samples == samples) & ~equals(samples, nodata)
+    return valid if mask is None else valid & mask
 
 
 def _is_container(path: str) -> bool:

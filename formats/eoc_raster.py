@@ -66,7 +66,7 @@ class EocRaster:
                 )
         self.label, self.name = label, name
         self.header: ArrayHeader = first.header
-        self._mask, self._layers, self._threads = mask, layers, threads
+        self.layers, self.threads, self.mask_array = layers, threads, mask
         found = []
         for array in arrays:
             for plane in range(array.header.planes):
@@ -83,7 +83,18 @@ class EocRaster:
     @property
     def has_mask(self) -> bool:
         """Whether the raster has a dataset mask."""
-        return self._mask is not None
+        return self.mask_array is not None
+
+    @property
+    def arrays(self) -> list[ArrayReader]:
+        """The arrays that hold the bands, each once."""
+        return list(dict.fromkeys(place.array for place in self._places))
+
+    def bands_of(self, array: ArrayReader) -> list[tuple[int, int]]:
+        """Return (band, plane) of every band that lies in an array."""
+        return [
+            (band, place.plane) for band, place in enumerate(self._places) if place.array is array
+        ]
 
     @property
     def promises(self) -> tuple[ErrorBounds | None, ...]:
@@ -93,7 +104,7 @@ class EocRaster:
         """
         return tuple(
             place.array.header.bounds(place.plane)
-            if self._layers is None or self._layers >= place.array.layers
+            if self.layers is None or self.layers >= place.array.layers
             else None
             for place in self._places
         )
@@ -118,15 +129,15 @@ class EocRaster:
             at = [i for i, band in enumerate(wanted) if self._places[band].array is array]
             planes = [self._places[wanted[i]].plane for i in at]
             pixels[at] = array.read(
-                (rows, columns), bands=planes, layers=self._layers, threads=self._threads
+                (rows, columns), bands=planes, layers=self.layers, threads=self.threads
             )
         return pixels
 
     def read_mask(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Decode a window of the dataset mask, (rows, columns): 0 invalid, 255 valid."""
-        if self._mask is None:
+        if self.mask_array is None:
             raise InputError(f"{self.name} has no dataset mask")
-        mask: NDArray[np.uint8] = self._mask.read((rows, columns), threads=self._threads)
+        mask: NDArray[np.uint8] = self.mask_array.read((rows, columns), threads=self.threads)
         return mask.reshape(mask.shape[-2:])
 
 

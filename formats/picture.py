@@ -12,9 +12,52 @@ from PIL import Image, ImageDraw
 
 from eocodec.errors import InputError
 
+_MAX_PANEL = 768
 _GAP = 8
 _CAPTION = 16
 _DIFFERENCE_GREY = 128
+
+
+class Panels:
+    """Every n-th pixel of two rasters, window by window, for a picture of moderate size.
+
+    Parameters
+    ----------
+    bands : int
+        3 (red, green, blue) or 1.
+    height, width : int
+        Size of the rasters.
+    """
+
+    def __init__(self, bands: int, height: int, width: int) -> None:
+        self._step = step = -(-max(height, width) // _MAX_PANEL)
+        shape = bands, -(-height // step), -(-width // step)
+        self._images = [np.zeros(shape, np.float64) for _ in range(2)]
+        self._invalid = np.zeros(shape[1:], bool)
+
+    def add(
+        self,
+        rows: slice,
+        columns: slice,
+        left: NDArray[Any],
+        right: NDArray[Any],
+        invalid: NDArray[np.bool_],
+    ) -> None:
+        """Take what is shown of a window: (bands, rows, columns) of both, and where nothing is valid."""
+        ys = np.arange(-(-rows.start // self._step), -(-rows.stop // self._step))
+        xs = np.arange(-(-columns.start // self._step), -(-columns.stop // self._step))
+        if not len(ys) or not len(xs):
+            return
+        place = np.ix_(ys, xs)
+        taken = np.ix_(ys * self._step - rows.start, xs * self._step - columns.start)
+        for image, pixels in zip(self._images, (left, right), strict=True):
+            image[:, place[0], place[1]] = pixels[:, taken[0], taken[1]]
+        self._invalid[place] = invalid[taken]
+
+    def draw(self, captions: Sequence[str]) -> Image.Image:
+        """Return the picture of both, and of their difference."""
+        images = list(zip(captions, self._images, strict=True))
+        return side_by_side(images, invalid=self._invalid)
 
 
 def side_by_side(
@@ -46,18 +89,18 @@ def side_by_side(
     if invalid is not None:
         valid &= ~invalid
     panels = []
-    low, high = _stretch(reference, valid)
-    for caption, samples in images:
-        scaled = np.clip((samples.astype(np.float64) - low) / (high - low), 0, 1) * 255
-        panels.append((caption, np.where(valid, np.nan_to_num(scaled), 0)))
-    if difference and len(images) > 1:
-        with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, size = _stretch(reference, valid)
+        for caption, samples in images:
+            scaled = np.clip((samples.astype(np.float64) - low) / size, 0, 1) * 255
+            panels.append((caption, np.where(valid, np.nan_to_num(scaled), 0)))
+        if difference and len(images) > 1:
             error = images[-1][1].astype(np.float64) - reference
-        error = np.where(valid, np.nan_to_num(error), 0)
-        swing = float(np.percentile(np.abs(error[:, valid]), 99.9)) if valid.any() else 0.0
-        half = _DIFFERENCE_GREY - 1
-        grey = _DIFFERENCE_GREY + np.clip(error / max(swing, 1e-9), -1, 1) * half
-        panels.append((f"difference, full swing {swing:.4g}", grey))
+            error = np.where(valid, np.nan_to_num(error), 0)
+            swing = float(np.percentile(np.abs(error[:, valid]), 99.9)) if valid.any() else 0.0
+            half = _DIFFERENCE_GREY - 1
+            grey = _DIFFERENCE_GREY + np.clip(error / (swing or 1.0), -1, 1) * half
+            panels.append((f"difference, full swing {swing:.4g}", grey))
     return _join(panels)
 
 
@@ -81,10 +124,11 @@ def save_png(image: Image.Image, path: str | Path) -> None:
 
 
 def _stretch(reference: NDArray[np.float64], valid: NDArray[np.bool_]) -> tuple[Any, Any]:
+    """Return what becomes black in each band, and how much more white is."""
     if not valid.any():
         return 0.0, 1.0
     low, high = np.percentile(reference[:, valid], (2, 98), axis=1)
-    return low[:, None, None], np.maximum(high, low + 1e-9)[:, None, None]
+    return low[:, None, None], np.where(high > low, high - low, 1.0)[:, None, None]
 
 
 def _join(panels: Sequence[tuple[str, NDArray[np.float64]]]) -> Image.Image:
