@@ -83,7 +83,7 @@ def _numbers(numbers: Sequence[int], count: int) -> str:
 
 def _said(raster: Raster) -> dict[str, Any]:
     """Return what a raster says, by what it is called; what it does not say is None or left out."""
-    said: dict[str, Any] = {"dtype": str(raster.dtype), "nodata": raster.nodata}
+    said: dict[str, Any] = {"dtype": str(raster.dtype), "nodata": _whole(raster.nodata)}
     if isinstance(raster, (GeoTiff, EocRaster)):
         fields = raster.fields if isinstance(raster, GeoTiff) else vars(raster.header)
         points = fields["gcps"]
@@ -119,6 +119,11 @@ def _tags(tags: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         for space, values in tags.items()
         for key, value in values.items()
     }
+
+
+def _whole(value: float | None) -> float | None:
+    """Return a whole number as an integer, as which containers keep it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _shown(value: Any) -> str:
