@@ -16,6 +16,7 @@ from eocodec.cli import commands
 DATA = Path(__file__).parents[1] / "data"
 SAMPLE = str(DATA / "s2_chesapeake_nodata.tif")
 TEN_METRES = str(DATA / "s2_chesapeake_10m.tif")
+FIELDS = str(DATA / "cams_co.nc")
 TWENTY_METRES = str(DATA / "s2_chesapeake_20m.tif")
 
 
@@ -118,6 +119,10 @@ def test_existing_files_are_not_replaced_unasked(container):
         (("decompress", SAMPLE, "-o", "y.tif"), [SAMPLE]),
         (("compare", SAMPLE, TEN_METRES), ["one size"]),
         (("compress", SAMPLE, "-o", "no/such/folder/x.eoc", "--lossless"), ["no/such/folder"]),
+        (("compare", SAMPLE, "absent.tif"), ["absent.tif", "No such file"]),
+        (("compare", "absent.eoc", SAMPLE), ["absent.eoc"]),
+        (("compare", SAMPLE, FIELDS), ["is a raster", FIELDS, "holds fields"]),
+        (("compare", FIELDS, SAMPLE), ["is a raster", FIELDS, "holds fields"]),
         (("compress", TEN_METRES, TEN_METRES, "--lossless"), ["are no pair", "128 x 128"]),
         (("compress", SAMPLE, "--model", "nonsense"), ["nonsense", "not installed"]),
         (("compress", SAMPLE, "--max-error", "B02=1,B99=2"), ["0 bands", "'B99'", "B8A"]),
@@ -150,6 +155,9 @@ def test_what_is_wrong_with_files_is_said_in_a_line(args, words, tmp_path):
         (("decompress", "-"), ["-o"]),
         (("nonsense",), ["nonsense"]),
         (("compare", SAMPLE, SAMPLE, "--png", "x.png", "--no-png"), ["--no-png"]),
+        (("compare", SAMPLE, SAMPLE, "--png", "no/such/x.png"), ["--png", "no folder no/such"]),
+        (("compare", SAMPLE, SAMPLE, "--png", "/tmp"), ["--png /tmp", "folder"]),
+        (("compare", SAMPLE, SAMPLE, "--peak", "0"), ["--peak"]),
     ],
 )
 def test_misuse_is_said_in_a_line(args, words, tmp_path):
@@ -185,8 +193,8 @@ def test_compare_measures_and_draws(container):
         target.write(changed)
         target.descriptions = source.descriptions
 
-    text = run("compare", container, "b.tif").stdout
-    figures = json.loads(run("compare", container, "b.tif", "--json", "--no-png").stdout)
+    text = run("compare", container, "b.tif", status=1).stdout
+    figures = json.loads(run("compare", container, "b.tif", "--json", "--no-png", status=1).stdout)
 
     assert Path("b.compare.png").read_bytes()[:4] == b"\x89PNG"
     assert "B02" in text
@@ -201,6 +209,44 @@ def test_compare_measures_and_draws(container):
     }
     assert figures["bands"][1]["psnr"] is None
     assert figures["invalid_mismatches"] == 0
+    assert (figures["psnr_peak"], figures["psnr_peak_chosen"]) == (
+        10000,
+        "reflectance 1 by the scale of the file",
+    )
+    assert "PSNR peak: 10000 (reflectance 1 by the scale of the file)\n" in text
+    assert "unit of all bands ('reflectance', None)" in figures["differing"]
+    assert "differs: unit of all bands ('reflectance', None)\n" in text
+
+
+@pytest.mark.parametrize("name", ["s2_chesapeake_10m.tif", "s2_chesapeake_20m.tif"])
+def test_compare_finds_no_difference_after_a_round_trip(name):
+    run("compress", DATA / name, "x.eoc", "--max-error", 10)
+    assert "metadata that differ: none\n" in run("compare", DATA / name, "x.eoc").stdout
+    run("decompress", "x.eoc", "x.tif")
+    assert "metadata that differ: none\n" in run("compare", DATA / name, "x.tif", "--no-png").stdout
+    few = run("compare", DATA / name, "x.eoc", "--no-png", "--peak", 500).stdout
+    assert "PSNR peak: 500 (given)\n" in few
+
+
+def test_compare_tells_what_differs_and_exits_with_one(container):
+    with rasterio.open(SAMPLE) as source:
+        profile = {**source.profile, "nodata": None}
+        with rasterio.open("b.tif", "w", **profile) as target:
+            target.write(source.read())
+    text = run("compare", "b.tif", container, "--no-png", status=1).stdout
+    assert "differs: nodata (None, 0)\n" in text
+    figures = json.loads(run("compare", "b.tif", container, "--no-png", "--json", status=1).stdout)
+    assert "nodata (None, 0)" in figures["differing"]
+
+
+def test_a_prefix_has_no_promise_and_layers_must_exist():
+    run("compress", TEN_METRES, "x.eoc", "--lossless")
+    text = run("compare", TEN_METRES, "x.eoc", "--no-png", "--layers", 1).stdout
+    assert "promised max error of all bands: 0 (lossless); kept" in text  # it has one layer
+    message = error_of("compare", TEN_METRES, "x.eoc", "--no-png", "--layers", 9)
+    assert "--layers 9 is more than there are: x.eoc has 1" in message
+    message = error_of("compare", TEN_METRES, TEN_METRES, "--no-png", "--layers", 1)
+    assert "neither file is one" in message
 
 
 def test_bounds_are_kept_told_and_checked():

@@ -11,6 +11,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from eocodec.cli import commands
+from eocodec.formats.netcdf import write_netcdf
 
 DATA = Path(__file__).parents[1] / "data"
 CAMS = str(DATA / "cams_co.nc")
@@ -51,6 +52,28 @@ def test_netcdf_goes_there_and_back():
     assert "differ: none" in result
     run("decompress", "-", "piped.nc", stdin=Path("cams.eoc").read_bytes())
     assert Path("piped.nc").read_bytes() == Path("cams.nc").read_bytes()
+
+
+def test_compare_of_fields_names_what_differs_and_exits_with_one():
+    run("compress", CAMS, "cams.eoc", "--max-error", "co=5e-10")
+    with xr.open_dataset(CAMS, decode_cf=False) as ds:
+        moved = ds.load()
+    moved.attrs["source"] = "elsewhere"
+    moved.co.values[1, 2, 3] += 40
+    write_netcdf(moved, "moved.nc", format="NETCDF3_64BIT_OFFSET")
+    text = run("compare", "moved.nc", "cams.eoc", status=1).stdout
+    assert "NOT kept by 1 samples" in text
+    assert "differs: attribute source ('elsewhere', absent)\n" in text
+    assert "PSNR peak: 1.71" in text
+    said = json.loads(
+        run("compare", "moved.nc", "cams.eoc", "--json", "--peak", 1e-6, status=1).stdout
+    )
+    (co,) = said["fields"]
+    assert (co["psnr_peak"], co["psnr_peak_chosen"], co["beyond"]) == (1e-6, "given", 1)
+    assert said["differing"] == ["attribute source ('elsewhere', absent)"]
+    assert co["psnr"] == pytest.approx(20 * np.log10(1e-6 / co["rmse"]))
+    message = run("compare", CAMS, "cams.eoc", "--layers", 7, status=2).stderr
+    assert "--layers 7 is more than there are: cams.eoc has " in message
 
 
 def test_grib_gives_netcdf_and_zarr():
