@@ -160,7 +160,7 @@ class Comparer:
         return self._extent
 
     def _extend(self, reference: NDArray[np.generic], counts: NDArray[np.bool_]) -> None:
-        finite = counts & np.isfinite(reference)  # type: ignore[call-overload]
+        finite = counts & np.isfinite(reference)
         samples: NDArray[Any] = reference[finite]
         if samples.size:
             low, high = samples.min().item(), samples.max().item()

@@ -60,7 +60,7 @@ def raster_differences(reference: Raster, decoded: Raster) -> Iterator[str]:
     """
     yield from (f"{what} {both}" for what, both in _apart(_said(reference), _said(decoded)))
     bands: dict[tuple[str, str], list[int]] = {}
-    for number, (one, other) in enumerate(zip(reference.bands, decoded.bands, strict=True), 1):
+    for number, (one, other) in enumerate(zip(reference.bands, decoded.bands, strict=False), 1):
         for found in _apart(_of_band(one), _of_band(other)):
             bands.setdefault(found, []).append(number)
     for (what, both), numbers in bands.items():
