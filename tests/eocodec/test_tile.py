@@ -111,7 +111,7 @@ def test_lossless_keeps_infinities_negative_zero_and_nan_payloads() -> None:
 
 def test_tiny_lossy_tile_falls_to_predictive() -> None:
     pixels = smooth("uint16", (10, 4, 4))
-    payload = encode_tile(pixels)
+    payload = encode_tile(pixels, EncodeSettings(layers=4))
     assert parse_head(payload).mode == PREDICTIVE
     assert_same_bits(decode_tile(payload), pixels)
 
@@ -119,7 +119,7 @@ def test_tiny_lossy_tile_falls_to_predictive() -> None:
 def test_infinities_of_a_learned_tile_stay_exact() -> None:
     pixels = smooth("float32", (10, 32, 32))
     pixels[0, 0, 0], pixels[3, 9, 4:7] = np.inf, -np.inf
-    payload = encode_tile(pixels)
+    payload = encode_tile(pixels, EncodeSettings(layers=4))
     assert parse_head(payload).mode == RVQ
     infinite = np.isinf(pixels)
     decoded = decode_tile(payload)
@@ -239,7 +239,7 @@ def test_learned_tile_keeps_invalid_samples_exact_at_every_layer() -> None:
     pixels = smooth("float32", (10, 24, 24)).round()
     pixels[:, 3:9, 4:7] = np.nan
     pixels[2, 20:, :] = -9999
-    payload = encode_tile(pixels, EncodeSettings(nodata=-9999))
+    payload = encode_tile(pixels, EncodeSettings(nodata=-9999, layers=2))
     head = parse_head(payload)
     assert (head.mode, len(head.layer_sizes)) == (RVQ, 2)
     assert head.pixel_crc == pixel_crc32c(decode_tile(payload))
@@ -260,7 +260,7 @@ def test_valid_samples_never_decode_to_nodata(dtype: str, hole: bool) -> None:
     pixels[pixels == nodata] += 1
     if hole:
         pixels[0, 0, 0] = nodata
-    payload = encode_tile(pixels, EncodeSettings(nodata=nodata))
+    payload = encode_tile(pixels, EncodeSettings(nodata=nodata, layers=2))
     assert parse_head(payload).mode == RVQ
     coarse = decode_tile(payload, layers=1)
     assert np.array_equal(coarse == nodata, pixels == nodata)
@@ -275,7 +275,7 @@ def test_valid_samples_never_decode_to_any_special_value(dtype: str) -> None:
     pixels[np.isin(pixels, (60, 61, 70, 80))] += 2
     pixels[0, 0, :3] = 60, 61, 80
     missing = np.isin(pixels, (60, 61, 70, 80))
-    payload = encode_tile(pixels, EncodeSettings(nodata=nodata, special=tuple(special)))
+    payload = encode_tile(pixels, EncodeSettings(nodata=nodata, special=tuple(special), layers=2))
     assert parse_head(payload).mode == RVQ
     coarse = decode_tile(payload, layers=1)
     assert np.array_equal(np.isin(coarse, (60, 61, 70, 80)), missing)

@@ -118,7 +118,7 @@ def test_caller_may_reuse_its_buffer():
 
 def test_tiles_in_flight_are_bounded(monkeypatch):
     live, most, lock = 0, 0, threading.Lock()
-    encode = writer_module.encode_tile
+    encode = writer_module.encode_measured
 
     started = []
 
@@ -134,7 +134,7 @@ def test_tiles_in_flight_are_bounded(monkeypatch):
             started.append(len(out))
         return out
 
-    monkeypatch.setattr(writer_module, "encode_tile", slow)
+    monkeypatch.setattr(writer_module, "encode_measured", slow)
     buffer = io.BytesIO()
     with start(buffer, tile_size=4, threads=3) as writer:
         pushed = 0
@@ -207,7 +207,7 @@ def test_encoder_failure_surfaces_and_leaves_nothing(tmp_path, monkeypatch):
     def fail(pixels, settings):
         raise eocodec.InputError("no such quality")
 
-    monkeypatch.setattr(writer_module, "encode_tile", fail)
+    monkeypatch.setattr(writer_module, "encode_measured", fail)
     for threads in (1, 3):
         with pytest.raises(eocodec.InputError, match=r"tile 0 \(rows 0:16.*no such quality"):
             write_whole(tmp_path / "x.eoc", threads=threads)

@@ -34,7 +34,7 @@ def tiles() -> dict[str, tuple[np.ndarray, EncodeSettings]]:
         "near-float32": (reflectance, EncodeSettings(max_error=0.001)),
         "relative-float32": (reflectance, EncodeSettings(max_relative_error=0.02)),
         "sqrt-uint16": (crop, EncodeSettings(max_error_sqrt=0.2)),
-        "learned-uint16": (crop, EncodeSettings()),
+        "learned-uint16": (crop, EncodeSettings(layers=4)),
         "guaranteed-uint16": (crop, EncodeSettings(max_error=8, layers=3)),
         "guaranteed-lossless": (holes, EncodeSettings(nodata=0, lossless=True, layers=2)),
         "learned-nodata": (holes, EncodeSettings(nodata=0, layers=5, step_scale=0.8)),
