@@ -12,6 +12,7 @@ import numpy.typing as npt
 from eocodec.bands import look_alikes, match_band, match_bands, meant_bands
 from eocodec.errors import InputError
 from eocodec.formats.eoc.header import Band
+from eocodec.mask import find_invalid
 from eocodec.transforms import PixelTransform, TokenTransform
 
 if TYPE_CHECKING:
@@ -120,12 +121,10 @@ class PixelSource:
     def read(self, rows: slice, columns: slice) -> tuple[FloatArray, FloatArray]:
         """Values (C, h, w) and validity (h, w), 1 where all bands are valid."""
         samples = self._reader.read((rows, columns), self._numbers, self._layers, self._threads)
-        invalid = np.zeros(samples.shape[1:], bool)
-        for plane in samples:
-            if self._reader.nodata is not None:
-                invalid |= plane == self._reader.nodata
-            if samples.dtype.kind == "f":
-                invalid |= ~np.isfinite(plane)
+        found = find_invalid(samples, self._reader.nodata)
+        invalid = np.zeros(samples.shape[1:], bool) if found is None else found.any(0)
+        if samples.dtype.kind == "f":
+            invalid |= np.isinf(samples).any(0)
         values = samples.astype(np.float32)
         if self._scaling is not None:
             scale, offset = self._scaling

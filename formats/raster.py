@@ -147,8 +147,11 @@ class GeoTiff:
 
 @contextmanager
 def without_georeference_warning() -> Iterator[None]:
-    """Keep rasterio from warning of rasters without georeference: they are as good as others."""
-    with warnings.catch_warnings():
+    """Keep rasterio from warning of rasters without georeference: they are as good as others.
+
+    Nor of nodata beyond float32, which it casts.
+    """
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 

@@ -32,7 +32,8 @@ def nodata_of_bands(source: DatasetReader) -> tuple[int | float | None, ...]:
     InputError
         If GDAL cannot describe the raster.
     """
-    known: tuple[float | None, ...] = source.nodatavals
+    with np.errstate(over="ignore"):  # of a value beyond float32, which rasterio casts
+        known: tuple[float | None, ...] = source.nodatavals
     wide = any(
         np.dtype(kind).itemsize == 8 and np.dtype(kind).kind in "iu" for kind in source.dtypes
     )

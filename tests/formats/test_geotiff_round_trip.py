@@ -1,10 +1,12 @@
 """GeoTIFF to `.eoc` and back: every sample and everything said about them is kept."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -328,3 +330,134 @@ def test_complex_samples_are_refused(tmp_path):
         pass
     with pytest.raises(eocodec.InputError, match="complex64"):
         GeoTiff(source)
+
+
+def tagged(path, pixels, nodata, **profile):
+    """Write a GeoTIFF whose nodata is any text, which only GDAL itself does."""
+    with write_tiff(path.with_suffix(".raw"), pixels, **profile):
+        pass
+    described = path.with_suffix(".vrt")
+    rasterio.shutil.copy(path.with_suffix(".raw"), described, driver="VRT")
+    text = described.read_text()
+    parts = text.split("<VRTRasterBand")
+    parts[1:] = [
+        part.replace(">", f"><NoDataValue>{nodata}</NoDataValue>", 1) for part in parts[1:]
+    ]
+    described.write_text("<VRTRasterBand".join(parts))
+    rasterio.shutil.copy(described, path, driver="GTiff")
+    return path
+
+
+def nodata_text(path):
+    """Return what GDAL says of nodata of each band."""
+    copy = path.with_suffix(".told.vrt")
+    rasterio.shutil.copy(path, copy, driver="VRT")
+    return [
+        band.findtext("NoDataValue")
+        for band in ElementTree.parse(copy).getroot().findall("VRTRasterBand")
+    ]
+
+
+WIDE = [
+    ("int64", -(2**63)),
+    ("int64", 2**63 - 1),
+    ("uint64", 2**64 - 1),
+    ("int64", 2**53 + 1),
+    ("uint64", 0),
+]
+BEYOND = [
+    ("uint16", "-9999"),
+    ("uint8", "-9999"),
+    ("uint8", "256"),
+    ("int8", "-9999"),
+    ("uint32", "-9999"),
+    ("int16", "nan"),
+    ("uint16", "0.5"),
+    ("int32", "1e30"),
+    ("float32", "-1.7976931348623157e+308"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), WIDE)
+@pytest.mark.parametrize("bound", [None, 100])
+def test_nodata_of_64_bit_integers_is_exact(dtype, nodata, bound, tmp_path):
+    pixels = np.random.default_rng(0).integers(1, 10**6, (2, 40, 40)).astype(dtype)
+    pixels[0, :9] = nodata
+    pixels[1, 30:, 5:9] = nodata
+    source = tagged(tmp_path / "a.tif", pixels, nodata)
+    asked = EncodeSettings(lossless=bound is None, max_error=bound)
+    restored = round_trip(
+        source, tmp_path, CompressOptions(settings=asked, tile_size=64, threads=1)
+    )
+    with eocodec.open(tmp_path / "x.eoc") as reader:
+        assert reader.nodata == nodata
+        assert isinstance(reader.nodata, int)
+    assert nodata_text(restored) == [str(nodata)] * 2
+    back = pixels_of(restored)
+    np.testing.assert_array_equal(back == nodata, pixels == nodata)
+    valid = pixels != nodata
+    error = np.abs(back[valid].astype(float) - pixels[valid].astype(float))
+    assert error.max() <= (bound or 0)
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), BEYOND)
+@pytest.mark.parametrize("compression", ["deflate", None])
+def test_nodata_outside_the_dtype_is_told_again_and_marks_nothing(
+    dtype, nodata, compression, tmp_path
+):
+    pixels = np.random.default_rng(0).integers(1, 120, (2, 40, 40)).astype(dtype)
+    pixels[0, :3] = 0
+    source = tagged(tmp_path / "a.tif", pixels, nodata)
+    before = described(source)
+    if compression:
+        restored = round_trip(source, tmp_path)
+    else:
+        container, restored = tmp_path / "x.eoc", tmp_path / "cog.tif"
+        compress_geotiff([source], container, LOSSLESS)
+        with eocodec.open(container) as reader:
+            write_cog(rasters_of(reader)[0], restored)
+    assert nodata_text(restored) == nodata_text(source)
+    np.testing.assert_array_equal(pixels_of(restored), pixels)
+    after = described(restored)
+    assert {**after, "tags": None} == {**before, "tags": None}
+    with rasterio.open(restored) as file:
+        assert (file.dataset_mask() == 255).all() or dtype == "int8"
+
+
+def test_nodata_outside_the_dtype_goes_beside_a_dataset_mask_and_tags(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 9, (1, 70, 90)).astype("uint16")
+    source = tagged(tmp_path / "a.tif", pixels, "-9999", crs="EPSG:32633")
+    with rasterio.open(source, "r+") as target:
+        target.update_tags(PLACE="here")
+        target.set_band_description(1, "depth of a river, in words that need room in the file")
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            target.write_mask(pixels[0] > 4)
+    restored = round_trip(source, tmp_path)
+    assert nodata_text(restored) == ["-9999"]
+    assert described(restored) == described(source)
+    with rasterio.open(restored) as file:
+        np.testing.assert_array_equal(file.dataset_mask() != 0, pixels[0] > 4)
+
+
+@pytest.mark.parametrize(("first", "other"), [("-9999", "-9998"), ("-9999", "nan")])
+def test_bands_of_different_hidden_nodata_are_refused(first, other, tmp_path):
+    tagged(tmp_path / "a.tif", np.ones((2, 8, 8), "uint16"), first)
+    path = tmp_path / "a.vrt"
+    text = path.read_text()
+    at = text.rindex(first)
+    path.write_text(text[:at] + other + text[at + len(first) :])
+    with pytest.raises(eocodec.InputError, match="different nodata"):
+        compress_geotiff([path], tmp_path / "x.eoc", LOSSLESS)
+    assert not (tmp_path / "x.eoc").exists()
+
+
+def test_nodata_that_a_tiff_of_64_bits_would_change_is_refused(tmp_path):
+    container, restored = tmp_path / "x.eoc", tmp_path / "r.tif"
+    array = np.ones((1, 8, 8), "int64")
+    container.write_bytes(eocodec.compress(array, nodata=float("nan")))
+    with (
+        eocodec.open(container) as reader,
+        pytest.raises(eocodec.InputError, match="int64 cannot have the nodata value nan"),
+    ):
+        write_geotiff(rasters_of(reader)[0], restored)
+    assert list(tmp_path.iterdir()) == [container]
