@@ -322,7 +322,7 @@ def fill_holes(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) 
     """
     if invalid is None or not invalid.any():
         return pixels
-    out = pixels.copy()
+    out: npt.NDArray[Any] = pixels.copy()
     for band in range(len(out)):
         hole = invalid[band]
         if hole.any():
@@ -345,11 +345,13 @@ def _fill_plane(plane: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.ND
     known = count > 0
     coarse = _fill_plane((total / np.maximum(count, 1)).astype(plane.dtype), known)
     fine = _smooth_double(coarse)[:height, :width]
-    return np.where(valid, plane, fine)
+    filled: npt.NDArray[Any] = np.where(valid, plane, fine)
+    return filled
 
 
 def _sum2(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2]
+    rows: npt.NDArray[Any] = plane[0::2, 0::2] + plane[0::2, 1::2]
+    return rows + plane[1::2, 0::2] + plane[1::2, 1::2]
 
 
 def _smooth_double(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:

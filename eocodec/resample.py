@@ -139,12 +139,13 @@ def halve_samples(pixels: npt.NDArray[Any], nodata: int | float | None) -> npt.N
     invalid, values = _without_holes(pixels, nodata)
     with np.errstate(over="ignore", invalid="ignore"):
         halved = _finite(_halved(values).astype(values.dtype), values[:, ::2, ::2])
-    holes = None
+    holes: npt.NDArray[np.bool_] | None = None
     first = pixels[:, ::2, ::2]
     if invalid is not None:
         height, width = pixels.shape[1:]
         even = np.pad(invalid, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-        holes = even.reshape(len(pixels), first.shape[1], 2, first.shape[2], 2).all((2, 4))
+        blocks = even.reshape(len(pixels), first.shape[1], 2, first.shape[2], 2)
+        holes = np.logical_and.reduce(blocks, axis=(2, 4))
     return _sampled(halved, first, holes, nodata)
 
 

@@ -122,9 +122,11 @@ class PixelSource:
         """Values (C, h, w) and validity (h, w), 1 where all bands are valid."""
         samples = self._reader.read((rows, columns), self._numbers, self._layers, self._threads)
         found = find_invalid(samples, self._reader.nodata)
-        invalid = np.zeros(samples.shape[1:], bool) if found is None else found.any(0)
+        invalid: npt.NDArray[np.bool_] = np.zeros(samples.shape[1:], bool)
+        if found is not None:
+            np.logical_or.reduce(found, axis=0, out=invalid)
         if samples.dtype.kind == "f":
-            invalid |= np.isinf(samples).any(0)
+            invalid |= np.logical_or.reduce(np.isinf(samples), axis=0)
         values = samples.astype(np.float32)
         if self._scaling is not None:
             scale, offset = self._scaling

@@ -17,7 +17,7 @@ from rasterio.rpc import RPC
 from eocodec.errors import FormatError, InputError
 from eocodec.formats.eoc.header import ArrayHeader, Band, Gcp
 from eocodec.formats.eoc.metadata import nodata_number
-from eocodec.formats.tiff_nodata import nodata_of_bands
+from eocodec.formats.tiff_nodata import check_writable, nodata_of_bands
 
 # Namespaces that GDAL derives from the file itself, or that other fields carry.
 _DERIVED_NAMESPACES = frozenset(
@@ -66,7 +66,7 @@ def dataset_fields(source: DatasetReader) -> dict[str, Any]:
 
 
 def common_nodata(source: DatasetReader) -> int | float | None:
-    """Return the nodata value of all bands of `source`, or raise `InputError`.
+    """Return the nodata value of all bands of `source`; `InputError` where no GeoTIFF can have it.
 
     It is as GDAL has it, whether or not the samples can hold it.
     """
@@ -76,7 +76,9 @@ def common_nodata(source: DatasetReader) -> int | float | None:
             f"{source.name}: the bands have different nodata values {values}; a GeoTIFF has one, "
             "split the file by bands"
         )
-    return nodata_number(values[0], np.dtype(source.dtypes[0]))
+    dtype = np.dtype(source.dtypes[0])
+    check_writable(values[0], dtype, source.name)
+    return nodata_number(values[0], dtype)
 
 
 def dataset_bands(source: DatasetReader, names: Sequence[str | None]) -> tuple[Band, ...]:

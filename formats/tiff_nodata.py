@@ -71,13 +71,14 @@ def carried_by_rasterio(nodata: int | float | None, dtype: np.dtype[Any]) -> boo
 def check_writable(nodata: int | float | None, dtype: np.dtype[Any], name: str) -> None:
     """Raise `InputError` where no GeoTIFF can say that samples of `dtype` have this nodata value.
 
-    GDAL reads the tag of 64-bit integers as such an integer, whatever it says.
+    GDAL reads the tag of 64-bit integers as such an integer, whatever it says, and that of floats beyond
+    their range as an infinity.
     """
-    wide = dtype.kind in "iu" and dtype.itemsize == 8
-    if wide and nodata is not None and as_dtype(nodata, dtype) is None:
+    casting = dtype.kind == "f" or dtype.itemsize == 8
+    if casting and nodata is not None and as_dtype(nodata, dtype) is None:
         raise InputError(
             f"{name}: a GeoTIFF of {dtype.name} cannot have the nodata value {nodata}, which marks no "
-            "sample; read the array in Python"
+            "sample; take it off, or another one"
         )
 
 

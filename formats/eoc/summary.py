@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def array_summary(header: ArrayHeader, index: ArrayIndex) -> dict[str, Any]:
     samples = int(np.prod(header.shape, dtype=float))
     ends = (int(index.head_sizes.sum()) + np.cumsum(index.layer_totals())).tolist()
     nodata = header.nodata
-    finite = nodata is None or np.isfinite(nodata)
+    finite = nodata is None or math.isfinite(nodata)
     return {
         "name": header.name,
         "shape": list(header.shape),
