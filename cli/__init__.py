@@ -7,24 +7,29 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from traceback import extract_tb
 from typing import Any, NoReturn
 
 import click
 
+from eocodec.cli.command import CONTEXT
 from eocodec.errors import EocodecError
+from eocodec.extras import missing_package
 
-_COMMANDS = (
-    "compress",
-    "decompress",
-    "info",
-    "validate",
-    "models",
-    "compare",
-    "export",
-    "references",
-    "features",
-    "train",
-)
+DEBUG = "EOCODEC_DEBUG"
+_COMMANDS = {
+    "compress": "Compress rasters, netCDF or GRIB into .eoc files.",
+    "decompress": "Write the GeoTIFF, netCDF or Zarr that an .eoc file holds.",
+    "info": "Show what an .eoc file holds and promises.",
+    "validate": "Check every checksum of .eoc files.",
+    "models": "List the installed models.",
+    "compare": "Measure errors between two files, and check promised bounds.",
+    "export": "Write an .eoc file as a cloud-optimised GeoTIFF.",
+    "references": "Write what reads an .eoc file as a Zarr store (kerchunk).",
+    "features": "Compute features of patches of an .eoc file.",
+    "train": "Train the networks of a model.",
+}
+_INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 
 
 class _LazyCommands(click.Group):
@@ -39,13 +44,21 @@ class _LazyCommands(click.Group):
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, a line each, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         """Run a command and end the process with its exit code."""
         extra["standalone_mode"] = False
+        words = sys.argv[1:] if args is None else list(args)
         try:
-            status = super().main(args, prog_name or "eocodec", **extra)
+            status = super().main(words, prog_name or "eocodec", **extra)
+        except click.NoSuchOption as error:
+            _fail(error.format_message() + _hint(words), error.exit_code)
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except EocodecError as error:
@@ -60,6 +73,8 @@ class _LazyCommands(click.Group):
             _fail("not enough memory; try a smaller --tile-size or fewer --threads", 1)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted", 130)
+        except Exception as error:
+            _of_any(error, words)
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -69,22 +84,50 @@ def _of_os_error(error: OSError) -> str:
     return str(error)
 
 
+def _hint(words: Sequence[str]) -> str:
+    """Return how to write a file name that was taken for an option; "" where there is none."""
+    named = [word for word in words if word.startswith("-") and os.path.exists(word)]
+    return f" The file of this name is written ./{named[0]}" if named else ""
+
+
+def _of_any(error: Exception, words: Sequence[str]) -> NoReturn:
+    """End with a line on an error that nobody foresaw: a missing package, or a fault of this program."""
+    if os.environ.get(DEBUG):
+        raise error
+    command = next((f"eocodec {word}" for word in words if word in _COMMANDS), "eocodec")
+    missing = missing_package(error, command) if isinstance(error, ImportError) else None
+    if missing is not None:
+        _fail(str(missing), 1)
+    last = extract_tb(error.__traceback__)[-1]
+    _fail(
+        f"internal error: {type(error).__name__}: {error} (in {os.path.basename(last.filename)}, line "
+        f"{last.lineno}). This is a fault of eocodec, not of its use; please report it with what "
+        f"{DEBUG}=1 shows",
+        _INTERNAL,
+    )
+
+
 def _fail(message: str, status: int) -> NoReturn:
     line = " ".join(message.split())
     click.echo(f"eocodec: error: {line}", err=True)
     sys.exit(status)
 
 
-@click.group("eocodec", cls=_LazyCommands, invoke_without_command=True)
-@click.version_option(package_name="eocodec", message="%(prog)s %(version)s")
+@click.group("eocodec", cls=_LazyCommands, invoke_without_command=True, context_settings=CONTEXT)
+@click.version_option(
+    None, "-V", "--version", package_name="eocodec", message="%(prog)s %(version)s"
+)
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """Learned compression of Earth-observation rasters.
+    """Compression of Earth-observation rasters and fields: learned, within error bounds, or exact.
 
     \b
     eocodec compress tile.tif             writes tile.eoc
     eocodec decompress tile.eoc           writes tile.tif again
-    eocodec COMMAND --help                explains a command
+    eocodec COMMAND -h                    explains a command
+
+    Exit codes: 0 done, 1 failed, 2 misused, 70 a fault of eocodec (EOCODEC_DEBUG=1 shows its
+    traceback), 130 interrupted.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

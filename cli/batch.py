@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
+from eocodec.cli.command import AT_LEAST_ONE
 from eocodec.cli.output import STDOUT, human_size
 from eocodec.cli.progress import hidden
 from eocodec.errors import EocodecError
@@ -25,11 +27,21 @@ IN_BATCH = ("output_dir", "workers", "dask")
 def batch_options(command: F) -> F:
     """Add the options of a batch to a command."""
     for option in (
-        click.option("--dask", metavar="ADDRESS", help="Dask scheduler to use: tcp://host:8786."),
         click.option(
-            "--workers", type=click.IntRange(min=1), help="Processes to compress many files in."
+            "--dask", metavar="ADDRESS", help="Dask scheduler to compress on: tcp://host:8786."
         ),
-        click.option("--output-dir", metavar="FOLDER", help="Where the files of a batch go."),
+        click.option(
+            "--workers",
+            type=AT_LEAST_ONE,
+            metavar="N",
+            help="Processes, of one thread each, to compress in; by default this one.",
+        ),
+        click.option(
+            "--output-dir",
+            metavar="FOLDER",
+            help="Where the .eoc files and manifest.jsonl go; made if needed; by default the folder "
+            "of the rasters.",
+        ),
     ):
         command = option(command)
     return command
@@ -62,10 +74,12 @@ def compress_batch(
     named = [path for path in paths if path.lower().endswith(".eoc")]
     if named:
         raise click.UsageError(f"{named[0]} is no raster; outputs are named after the rasters")
+    if output_dir is not None and os.path.isfile(output_dir):
+        raise click.UsageError(f"--output-dir {output_dir} is a file; name a folder")
     jobs = plan_jobs(paths, output_dir)
     cluster: Any = nullcontext()
     if workers is not None:
-        cluster = local_client(workers)
+        cluster = local_client(min(workers, len(jobs)))
     elif dask is not None:
         cluster = remote_client(dask)
     try:

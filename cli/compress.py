@@ -12,11 +12,19 @@ from typing import Any
 import click
 
 from eocodec.cli.batch import IN_BATCH, batch_options, compress_batch
+from eocodec.cli.command import AT_LEAST_ONE, POSITIVE, Command, Number, Whole
 from eocodec.cli.compress_report import report_json, report_text
-from eocodec.cli.output import STDOUT, binary_stdout, refuse_existing
+from eocodec.cli.inputs import check_names, check_sources
+from eocodec.cli.output import (
+    STDOUT,
+    binary_stdout,
+    check_output,
+    is_folder,
+    is_special,
+    refuse_existing,
+)
 from eocodec.cli.progress import progress_bar
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
 _QUALITIES = ("--quality", "--target-rmse", "--target-bpppb", "--ratio", "--lossless")
 _BOUNDS = (
     "--max-error",
@@ -51,7 +59,8 @@ def _bound(param: click.Parameter, text: str) -> float:
     except ValueError:
         raise click.BadParameter(f"{text!r} is no number") from None
     if not (math.isfinite(number) and number >= 0):
-        raise click.BadParameter(f"a largest error is a finite number of at least 0, not {text}")
+        what = "a share" if param.name == "keep_real_information" else "a largest error"
+        raise click.BadParameter(f"{what} is a finite number of at least 0, not {text}")
     if (param.name == "max_relative_error" and number >= 1) or (
         param.name != "max_error" and number > 1
     ):
@@ -59,67 +68,125 @@ def _bound(param: click.Parameter, text: str) -> float:
     return number
 
 
-@click.command("compress")
+@click.command(
+    "compress",
+    cls=Command,
+    sections={
+        "Input and output": ("output", "bands", "overwrite", "as_json"),
+        "Quality and size (at most one)": (
+            "quality",
+            "target_rmse",
+            "target_bpppb",
+            "ratio",
+            "lossless",
+        ),
+        "Error bounds (all that are given hold)": (
+            "max_error",
+            "max_relative_error",
+            "max_error_sqrt",
+        ),
+        "Fields (netCDF, GRIB)": ("max_range_error", "keep_real_information"),
+        "Many files": IN_BATCH,
+        "Coding": ("model", "tile_size", "threads"),
+    },
+    examples=(
+        ("compress tile.tif", "writes tile.eoc"),
+        ("compress tile.tif small.eoc --target-rmse 40", "RMSE of 40 DN"),
+        ("compress tile.tif --max-error B02=4,B11=10", "in DN, by band"),
+        ("compress 10m.tif 20m.tif scene.eoc", "one place, one file"),
+        ("compress cams.nc --max-error t=0.1,q=1e-6", "in units of fields"),
+        ("compress --output-dir out --workers 8 *.tif", "a file for each"),
+    ),
+)
 @click.argument("paths", nargs=-1, required=True, metavar="RASTER [RASTER_20M] [OUTPUT]")
 @batch_options
-@click.option("-o", "--output", help="File to write, or - for standard output.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.eoc",
+    help="File or URL to write, a folder for RASTER.eoc in it, or - for standard output; by default "
+    "RASTER.eoc beside it.",
+)
 @click.option(
     "-q",
     "--quality",
-    type=click.IntRange(min=1),
-    help="Layers to write, from 1 up to what the model has: more is better and larger.",
+    type=Whole(min=1, told="1 to 7"),
+    metavar="N",
+    help="Layers of the learned model to write: each makes the file larger and the error smaller.",
 )
 @click.option(
-    "--target-rmse", type=_POSITIVE, help="Largest root-mean-square error over all bands, in DN."
+    "--target-rmse",
+    type=POSITIVE,
+    metavar="RMSE",
+    help="Largest root-mean-square error over all bands, in DN (reflectance x 10000).",
 )
-@click.option("--target-bpppb", type=_POSITIVE, help="Largest size, in bits per pixel and band.")
-@click.option("--ratio", type=_POSITIVE, help="Least ratio of raw samples to compressed bytes.")
+@click.option(
+    "--target-bpppb",
+    type=POSITIVE,
+    metavar="BITS",
+    help="Largest size, in bits per pixel and band.",
+)
+@click.option(
+    "--ratio",
+    type=POSITIVE,
+    metavar="RATIO",
+    help="Least ratio of the samples' bytes, uncompressed, to those of the file.",
+)
 @click.option("--lossless", is_flag=True, help="Keep every sample exactly; needs no model.")
 @click.option(
     "--max-error",
-    metavar="ERROR|NAME=ERROR,...",
+    metavar="ERROR",
     callback=_bounds,
-    help="Largest error of any valid sample, in DN or the unit of a field: 10, or by band "
+    help="Largest error of any valid sample, 0 or more, in DN or the unit of a field: 10, or by band "
     "B02=4,B11=10, or by variable t=0.1,q=1e-6.",
 )
 @click.option(
     "--max-relative-error",
-    metavar="SHARE|NAME=SHARE,...",
+    metavar="SHARE",
     callback=_bounds,
-    help="Largest error of any valid sample, as a share of it: 0.01; of fields also by variable.",
+    help="Largest error of any valid sample as a share of it, 0 to below 1: 0.01 is 1 %; of fields also "
+    "by variable.",
 )
 @click.option(
     "--max-error-sqrt",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
+    metavar="FACTOR",
     help="Largest error of any valid sample, divided by its square root, as sensor noise grows.",
 )
 @click.option(
     "--max-range-error",
-    metavar="SHARE|NAME=SHARE,...",
+    metavar="SHARE",
     callback=_bounds,
-    help="Fields: largest error, as a share of a variable's maximum - minimum: 1e-3.",
+    help="Largest error as a share of a variable's maximum - minimum, 0 to 1: 1e-3, or by variable.",
 )
 @click.option(
     "--keep-real-information",
-    metavar="SHARE|NAME=SHARE,...",
+    metavar="SHARE",
     callback=_bounds,
-    help="Fields: share of the bitwise real information to keep: 0.99, as by default of "
-    "floating-point fields.",
+    help="Share of the bitwise real information to keep, 0 to 1: 0.99, as by default, or by "
+    "variable.",
 )
 @click.option(
     "--bands",
     metavar="B02,B03,...",
-    help="Names of the bands in the file, in order, where its descriptions do not tell.",
+    help="Names of the bands in the file, in order, where its descriptions do not tell; other for "
+    "those that are none of the model's.",
 )
-@click.option("--model", help="Model name or id; see `eocodec models`.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Model name or id, of those that `eocodec models` lists; by default the one for the data.",
+)
 @click.option(
     "--tile-size",
-    type=click.IntRange(16, 8192),
+    type=Whole(16, 8192),
     default=512,
-    show_default=True,
-    help="Rows and columns of a tile.",
+    metavar="N",
+    help="Rows and columns of a tile, in pixels.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Encoding threads.")
+@click.option(
+    "--threads", type=AT_LEAST_ONE, metavar="N", help="Encoding threads; by default one a core."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(
@@ -128,8 +195,12 @@ def command(
     """Compress a GeoTIFF, any raster that GDAL reads, netCDF or GRIB into an .eoc file.
 
     RASTER is read window by window. With RASTER_20M, of half its rows and columns, the native
-    10 m and 20 m bands of Sentinel-2 go into one file. OUTPUT ends in .eoc, or is - for
+    10 m and 20 m bands of Sentinel-2 go into one file. OUTPUT ends in .eoc, or is a folder, or - for
     standard output; by default it is RASTER with the ending .eoc.
+
+    Without --quality, a target or a bound: Sentinel-2 reflectances (bands and values recognised)
+    are coded with the learned model at quality 4, floating-point fields of netCDF and GRIB keep 99 % of
+    their real information, everything else is exact.
 
     The error bounds hold for every valid sample, together where several are given. Alone they
     give the smallest file that keeps them; with --quality or --target-rmse the layers asked for
@@ -146,6 +217,7 @@ def command(
     if any(value is not None for value in batch.values()):
         if output is not None:
             raise click.UsageError("-o names one file; name the folder of a batch by --output-dir")
+        check_names([path for path in paths if path != STDOUT])
         compress_batch(paths, options, **batch)
         return
     sources, destination = _sources_and_output(paths, output)
@@ -153,7 +225,9 @@ def command(
         target: Any = binary_stdout()
     else:
         target = destination
-        refuse_existing(Path(destination), overwrite)
+        check_output(destination, (".eoc",), "compressed files")
+        refuse_existing(Path(destination), overwrite, "-o FILE.eoc")
+    check_sources(sources)
     total = total_samples(sources, options)
     with progress_bar(total, "compress", "sample") as progress:
         report = compress_file(sources, target, options, progress)
@@ -167,7 +241,7 @@ def command(
 
 def _sources_and_output(paths: tuple[str, ...], output: str | None) -> tuple[list[str], str]:
     sources = list(paths)
-    if len(sources) > 1 and (sources[-1] == STDOUT or sources[-1].lower().endswith(".eoc")):
+    if len(sources) > 1 and _is_output(sources[-1]):
         positional = sources.pop()
         if output is not None:
             raise click.UsageError(f"two outputs are named: {positional} and -o {output}")
@@ -179,13 +253,27 @@ def _sources_and_output(paths: tuple[str, ...], output: str | None) -> tuple[lis
         )
     if sources[0] == STDOUT:
         raise click.UsageError("a GeoTIFF cannot be read from standard input; name a file")
-    return sources, output or _default_output(sources)
+    check_names(sources)
+    if output is None:
+        return sources, _default_output(sources)
+    if is_folder(output):
+        return sources, str(Path(output, Path(_default_output(sources)).name))
+    return sources, output
+
+
+def _is_output(path: str) -> bool:
+    """Whether the last of several paths is where to write."""
+    return (
+        path == STDOUT or path.lower().endswith(".eoc") or is_folder(path) or is_special(Path(path))
+    )
 
 
 def _default_output(sources: list[str]) -> str:
     first = sources[0]
-    name = Path(first.rsplit("/", 1)[-1] if "://" in first else first)
+    name = Path(first.rstrip("/").rsplit("/", 1)[-1] if "://" in first else first)
     stem = re.sub(r"[._-]10m$", "", name.stem) if len(sources) == 2 else name.stem
+    if not name.name:
+        raise click.UsageError(f"{first} tells no name for the output; name it with -o FILE.eoc")
     return str(name.with_name(f"{stem or name.stem}.eoc"))
 
 

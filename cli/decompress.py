@@ -7,31 +7,62 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eocodec.cli.output import STDOUT, readable, refuse_existing, refuse_url
+from eocodec.cli.command import AT_LEAST_ONE, Command
+from eocodec.cli.inputs import check_layers
+from eocodec.cli.output import (
+    RASTER_ENDINGS,
+    STDOUT,
+    check_output,
+    is_folder,
+    readable,
+    refuse_existing,
+    refuse_url,
+)
 from eocodec.cli.progress import progress_bar
+from eocodec.extras import needs
 
 if TYPE_CHECKING:
     from eocodec.formats.eoc_raster import EocRaster
 
+_INSTEAD = "-o FILE"
 _OF_FIELDS = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
 
 
-@click.command("decompress")
+@click.command(
+    "decompress",
+    cls=Command,
+    sections={
+        "Input and output": ("output", "overwrite"),
+        "What to decode": ("layers", "native", "threads"),
+    },
+    examples=(
+        ("decompress tile.eoc", "writes tile.tif"),
+        ("decompress tile.eoc -o preview.tif --layers 2", "a coarser image"),
+        ("decompress scene.eoc --native", "two GeoTIFFs"),
+        ("decompress cams.eoc -o cams.zarr", "Zarr instead of netCDF"),
+    ),
+)
 @click.argument("source", metavar="FILE.eoc")
 @click.argument("target", required=False, metavar="[OUTPUT]")
 @click.option(
     "-o",
     "--output",
-    help="GeoTIFF, netCDF (.nc) or Zarr (.zarr) to write; by default FILE.tif, or FILE.nc where the "
-    "original was netCDF or GRIB.",
+    metavar="FILE",
+    help="File to write: GeoTIFF (.tif, rasters only), netCDF (.nc) or Zarr (.zarr); or a folder to write "
+    "into. By default FILE.tif, or FILE.nc where the original was netCDF or GRIB.",
 )
 @click.option(
-    "--layers", type=click.IntRange(min=1), help="Layers to decode, of those the file has."
+    "--layers",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Layers to decode, of those that `eocodec info` lists; by default all.",
 )
 @click.option(
     "--native", is_flag=True, help="Write 10 m and 20 m bands to two files, NAME.10m/.20m.tif."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Decoding threads.")
+@click.option(
+    "--threads", type=AT_LEAST_ONE, metavar="N", help="Decoding threads; by default one a core."
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def command(
     source: str,
@@ -60,10 +91,13 @@ def command(
     with eocodec.open(data) as reader:
         told = source_format(reader.arrays[0])
         path = _output(source, output, ".nc" if told else ".tif")
-        if path.suffix.lower() in _OF_FIELDS:
+        what, endings = (f"fields of {told}", ()) if told else ("rasters", RASTER_ENDINGS)
+        check_output(str(path), (*endings, *_OF_FIELDS), what)
+        check_layers(reader, layers, source)
+        if told or path.suffix.lower() in _OF_FIELDS:
             if native:
                 raise click.UsageError("--native is for rasters")
-            refuse_existing(path, overwrite)
+            refuse_existing(path, overwrite, _INSTEAD)
             _write_fields(data, path, told, layers, overwrite)
             return
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
@@ -75,7 +109,7 @@ def command(
         plan = [(raster, _outputs(raster, path, native)) for raster in rasters]
         for _, outputs in plan:
             for one in outputs:
-                refuse_existing(one, overwrite)
+                refuse_existing(one, overwrite, _INSTEAD)
         for raster, outputs in plan:
             _write(raster, outputs, threads, overwrite)
 
@@ -102,7 +136,8 @@ def _write(
 def _write_fields(
     data: str | bytes, path: Path, told: str | None, layers: int | None, overwrite: bool
 ) -> None:
-    from eocodec.formats.fields import open_decoded, write_fields
+    with needs("fields", "writing netCDF or Zarr"):
+        from eocodec.formats.fields import open_decoded, write_fields
 
     with open_decoded(data, layers=layers) as ds:
         total = sum(variable.size for variable in ds.variables.values())
@@ -122,11 +157,13 @@ def _check_names(source: str, output: str | None) -> None:
 
 
 def _output(source: str, output: str | None, suffix: str) -> Path:
-    if output is not None:
-        return Path(output)
-    if "://" in source:
-        return Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(suffix)
-    return Path(source).with_suffix(suffix)
+    if output is not None and not is_folder(output):
+        return Path(output.removeprefix("file://"))
+    name = Path(source.rstrip("/").rsplit("/", 1)[-1] if "://" in source else source)
+    if not name.name or source == STDOUT:
+        raise click.UsageError(f"{source} tells no name for the output; name it with {_INSTEAD}")
+    beside = name.with_suffix(suffix)
+    return beside if output is None else Path(output, beside.name)
 
 
 def _outputs(raster: EocRaster, path: Path, native: bool) -> tuple[Path, ...]:

@@ -6,31 +6,60 @@ from pathlib import Path
 
 import click
 
-from eocodec.cli.output import human_size, refuse_existing, refuse_url
+from eocodec.cli.command import AT_LEAST_ONE, Command
+from eocodec.cli.inputs import check_layers
+from eocodec.cli.output import (
+    RASTER_ENDINGS,
+    check_output,
+    human_size,
+    is_folder,
+    refuse_existing,
+    refuse_url,
+)
 from eocodec.cli.progress import progress_bar
 
 
-@click.command("export")
+@click.command(
+    "export",
+    cls=Command,
+    examples=(
+        ("export tile.eoc cog.tif", "all of it"),
+        ("export tile.eoc preview.tif --layers 2", "a coarser image"),
+        ("export pair.eoc cog.tif --array 20m", "one of its rasters"),
+    ),
+)
 @click.argument("source", metavar="FILE.eoc")
 @click.argument("target", metavar="OUTPUT.tif")
-@click.option("--layers", type=click.IntRange(min=1), help="Layers to decode.")
 @click.option(
-    "--array", "label", help="Which raster, in a file with several; the first by default."
+    "--layers",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Layers to decode, of those that `eocodec info` lists; by default all.",
+)
+@click.option(
+    "--array",
+    "label",
+    metavar="NAME",
+    help="Which raster, in a file with several; the first by default.",
 )
 @click.option(
     "--compression",
     type=click.Choice(["deflate", "zstd", "lzw", "none"]),
     default="deflate",
-    show_default=True,
+    help="How the COG is compressed; nothing is lost.",
 )
 @click.option(
     "--resampling",
     type=click.Choice(["average", "nearest", "bilinear", "cubic", "mode"]),
     default="average",
-    show_default=True,
     help="How the overviews are made.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads.")
+@click.option(
+    "--threads",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Threads that decode and compress; by default one a core.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(
     source: str,
@@ -47,8 +76,14 @@ def command(
     from eocodec.formats.geotiff import rasters_of, write_cog
 
     refuse_url(target)
-    refuse_existing(Path(target), overwrite)
+    if is_folder(target):
+        target = str(
+            Path(target, Path(source.rstrip("/").rsplit("/", 1)[-1]).with_suffix(".tif").name)
+        )
+    check_output(target, RASTER_ENDINGS, "GeoTIFFs")
+    refuse_existing(Path(target), overwrite, "OUTPUT.tif")
     with eocodec.open(source) as reader:
+        check_layers(reader, layers, source)
         rasters = rasters_of(reader, layers=layers, threads=threads, name=source)
         labels = [raster.label for raster in rasters]
         if label is not None and label not in labels:

@@ -6,32 +6,66 @@ from pathlib import Path
 
 import click
 
-from eocodec.cli.output import STDOUT, readable, refuse_existing
+from eocodec.cli.command import AT_LEAST_ONE, Command
+from eocodec.cli.inputs import check_layers
+from eocodec.cli.output import STDOUT, check_output, readable, refuse_existing, refuse_url
 from eocodec.cli.progress import progress_bar
 
 DEFAULT = "ssl-s2"
+ENDINGS = (".parquet", ".npy", ".zarr")
 
 
-@click.command("features")
+@click.command(
+    "features",
+    cls=Command,
+    sections={
+        "Input and output": ("output", "label", "bands", "overwrite"),
+        "Features": ("transform", "patch", "stride", "layers", "list_all"),
+    },
+    examples=(
+        ("features tile.eoc -o tile.parquet", "a row a patch"),
+        ("features tile.eoc -o t.zarr --transform indices --patch 16", "a grid for xarray"),
+        ("features --list", "which transforms there are"),
+    ),
+)
 @click.argument("source", metavar="FILE.eoc", required=False)
 @click.option(
-    "-o", "--output", help="FILE.parquet, FILE.npy or FILE.zarr; by default FILE.features.parquet."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="FILE.parquet, FILE.npy or FILE.zarr; by default FILE.features.parquet.",
 )
-@click.option("--transform", default=DEFAULT, show_default=True, help="Which features; see --list.")
+@click.option("--transform", default=DEFAULT, metavar="NAME", help="Which features; see --list.")
 @click.option(
     "--patch",
-    type=click.IntRange(min=1),
-    help="Side of a patch in pixels; by default the transform's.",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Rows and columns of a patch, in pixels; by default the transform's.",
 )
 @click.option(
-    "--stride", type=click.IntRange(min=1), help="Pixels between patches; by default their side."
+    "--stride",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Pixels from one patch to the next; by default the transform's, or a patch's side.",
 )
-@click.option("--layers", type=click.IntRange(min=1), help="Layers to use, of those the file has.")
-@click.option("--bands", help="Bands of the file in its order, as B02,B03,…, where it names none.")
 @click.option(
-    "--array", "label", help="Which raster, in a file with several; the first by default."
+    "--layers",
+    type=AT_LEAST_ONE,
+    metavar="N",
+    help="Layers to use, of those that `eocodec info` lists; by default all.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads.")
+@click.option(
+    "--bands",
+    metavar="B02,B03,...",
+    help="Names of the bands in the file, in order, where it has none.",
+)
+@click.option(
+    "--array",
+    "label",
+    metavar="NAME",
+    help="Which raster, in a file with several; the first by default.",
+)
+@click.option("--threads", type=AT_LEAST_ONE, metavar="N", help="Threads; by default one a core.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--list", "list_all", is_flag=True, help="List the installed transforms.")
 def command(
@@ -62,8 +96,10 @@ def command(
     from eocodec.formats.features_out import write_features
 
     path = _output(source, output)
-    refuse_existing(path, overwrite)
+    check_output(str(path), ENDINGS, "features")
+    refuse_existing(path, overwrite, "-o FILE")
     with eocodec.open(readable(source)) as reader:
+        check_layers(reader, layers, source)
         array = reader if label is None else reader.array(label)
         plan = plan_features(
             array,
@@ -88,7 +124,8 @@ def _output(source: str, output: str | None) -> Path:
     if output == STDOUT:
         raise click.UsageError("features cannot be written to standard output; name a file")
     if output is not None:
-        return Path(output)
+        refuse_url(output)
+        return Path(output.removeprefix("file://"))
     if source == STDOUT:
         raise click.UsageError("name the file to write with -o when reading standard input")
     name = source.rstrip("/").rsplit("/", 1)[-1] if "://" in source else source

@@ -8,16 +8,31 @@ from pathlib import Path
 
 import click
 
+from eocodec.cli.command import Command
+from eocodec.extras import needs
 
-@click.command("models")
+
+@click.command(
+    "models",
+    cls=Command,
+    examples=(
+        ("models", "names, bands, qualities and sizes"),
+        ("models --onnx graphs --model s2-rvq", "the decoder's networks"),
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option(
     "--onnx",
     "onnx_folder",
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
     help="Write the decoder's networks of --model as ONNX graphs into this folder.",
 )
-@click.option("--model", help="Name or id of the model that --onnx writes.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Name or id of the model that --onnx writes; by default s2-rvq.",
+)
 def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
     """List the installed models; `eocodec compress --model` takes a name or id."""
     from eocodec.codec_models import DEFAULT_MODEL, list_feature_models, list_models
@@ -57,12 +72,8 @@ def command(as_json: bool, onnx_folder: Path | None, model: str | None) -> None:
 
 
 def _write_onnx(name: str | None, folder: Path) -> None:
-    try:
+    with needs("onnx", "--onnx"):
         from eocodec.onnx_export import export_onnx
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error.name} is not installed: pip install 'eocodec[onnx]'"
-        ) from error
     from eocodec.model import load_model
 
     for path in export_onnx(load_model(name), folder):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 STDOUT = "-"
+RASTER_ENDINGS = (".tif", ".tiff")
 
 
 def binary_stdout() -> BinaryIO:
@@ -23,16 +25,73 @@ def readable(source: str) -> str | BinaryIO:
     return sys.stdin.buffer if source == STDOUT else source
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise a usage error when `path` exists and must not be replaced, as a pipe or device may."""
-    if path.exists() and not (overwrite or path.is_fifo() or path.is_char_device()):
-        raise click.UsageError(f"{path} exists; pass --overwrite to replace it")
+def is_url(path: str) -> bool:
+    """Whether an output is elsewhere than in the file system."""
+    return "://" in path and not path.startswith("file://")
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe or a device, which is written to and not replaced."""
+    return path.is_fifo() or path.is_char_device()
+
+
+def refuse_existing(path: Path, overwrite: bool, instead: str = "") -> None:
+    """Raise a usage error when `path` exists and must not be replaced, as a pipe or device may.
+
+    `instead` says how to write somewhere else, such as "-o FILE".
+    """
+    if path.exists() and not (overwrite or is_special(path)):
+        other = f"name another file with {instead}, or " if instead else ""
+        raise click.UsageError(f"{path} exists; {other}pass --overwrite to replace it")
 
 
 def refuse_url(output: str) -> None:
     """Raise a usage error when a raster file, which is not written in one pass, is to go to a URL."""
-    if "://" in output and not output.startswith("file://"):
+    if is_url(output):
         raise click.UsageError(f"cannot write to {output}: name a local file")
+
+
+def check_output(output: str, endings: Sequence[str], what: str) -> None:
+    """Raise an error when an output says another format by its ending, or lies in no folder.
+
+    Parameters
+    ----------
+    output : str
+        Path or URL. A name without an ending says nothing; pipes and devices take everything.
+    endings : sequence of str
+        Those that fit, in lower case.
+    what : str
+        What is written, to begin the sentence "... end in".
+    """
+    if not output:
+        raise click.UsageError("the name of the output is empty")
+    path = Path(output.removeprefix("file://"))
+    remote = is_url(output)
+    if not remote and is_special(path):
+        return
+    if path.suffix and path.suffix.lower() not in endings:
+        raise click.UsageError(
+            f"cannot write {output}: {path.suffix} is another format; {what} end in {_or(endings)}"
+        )
+    if remote:
+        return
+    if output.endswith("/") and not path.is_dir():
+        raise click.ClickException(f"cannot write {output}: there is no folder {path}")
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        raise click.ClickException(f"cannot write {output}: it is a folder")
+    if not path.absolute().parent.is_dir():
+        raise click.ClickException(f"cannot write {output}: there is no folder {path.parent}")
+
+
+def is_folder(output: str) -> bool:
+    """Whether an output is a folder to write into, rather than a file or store that looks like one."""
+    if not output or is_url(output) or not Path(output).is_dir():
+        return False
+    return output.endswith("/") or not Path(output).suffix
+
+
+def _or(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def bounds_text(

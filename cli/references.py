@@ -8,15 +8,34 @@ from typing import Any
 
 import click
 
-from eocodec.cli.output import STDOUT, refuse_existing
+from eocodec.cli.command import Command
+from eocodec.cli.output import STDOUT, check_output, refuse_existing
 
 
-@click.command("references")
+@click.command(
+    "references",
+    cls=Command,
+    examples=(
+        ("references tile.eoc -o tile.json", "for readers on this machine"),
+        ("references tile.eoc -o t.json --url s3://b/tile.eoc", "for readers elsewhere"),
+    ),
+)
 @click.argument("source", metavar="FILE.eoc")
-@click.option("-o", "--output", default=STDOUT, help="JSON file or URL to write; by default -.")
-@click.option("--url", help="Where readers will find FILE.eoc; by default where it is now.")
 @click.option(
-    "--zarr-format", type=click.Choice(["2", "3"]), default="2", show_default=True, help="Of Zarr."
+    "-o",
+    "--output",
+    default=STDOUT,
+    metavar="FILE.json",
+    help="JSON file or URL to write; - is standard output.",
+)
+@click.option(
+    "--url", metavar="URL", help="Where readers will find FILE.eoc; by default where it is now."
+)
+@click.option(
+    "--zarr-format",
+    type=click.Choice(["2", "3"]),
+    default="2",
+    help="Version of the Zarr metadata.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(source: str, output: str, url: str | None, zarr_format: str, overwrite: bool) -> None:
@@ -28,7 +47,8 @@ def command(source: str, output: str, url: str | None, zarr_format: str, overwri
     from eocodec.virtual import references
 
     if output != STDOUT:
-        refuse_existing(Path(output), overwrite)
+        check_output(output, (".json",), "references")
+        refuse_existing(Path(output), overwrite, "-o FILE.json")
     found: dict[str, Any] = references(source, url=url, zarr_format=int(zarr_format))
     text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     if output == STDOUT:

@@ -6,13 +6,21 @@ import sys
 
 import click
 
+from eocodec.cli.command import AT_LEAST_ONE, Command
 from eocodec.cli.output import readable
 from eocodec.errors import EocodecError
 
 
-@click.command("validate")
+@click.command(
+    "validate",
+    cls=Command,
+    examples=(
+        ("validate out/*.eoc", "many files"),
+        ("validate https://host/tile.eoc", "a remote one, read whole"),
+    ),
+)
 @click.argument("sources", nargs=-1, required=True, metavar="FILE.eoc...")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads.")
+@click.option("--threads", type=AT_LEAST_ONE, metavar="N", help="Threads; by default one a core.")
 def command(sources: tuple[str, ...], threads: int | None) -> None:
     """Check every checksum of .eoc files: header, index, and each layer of each tile.
 

@@ -9,6 +9,7 @@
     │   ├── ChecksumError     a CRC-32C does not match
     │   └── LimitError        they declare sizes beyond what a reader accepts
     ├── UnsupportedError  valid bytes that need a newer version, a feature or a codec id unknown here
+    │   └── MissingPackageError  (also ImportError) what is asked for needs a package that is not installed
     └── ModelError        the model the bytes name is not installed, or its weights are damaged
 """
 
@@ -39,6 +40,10 @@ class LimitError(FormatError):
 
 class UnsupportedError(EocodecError):
     """Valid bytes that need a version, feature, mode or codec id unknown to this release."""
+
+
+class MissingPackageError(UnsupportedError, ImportError):
+    """What is asked for needs a package that is not installed; the message says how to install it."""
 
 
 class ModelError(EocodecError):

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from eocodec.codec_models import ModelCard, find_card
 from eocodec.errors import ModelError
+from eocodec.extras import needs
 from eocodec.integer_networks import (
     MEAN_LIMIT,
     SCALE_LIMIT,
@@ -91,18 +92,14 @@ class Model:
 
         Raises
         ------
+        MissingPackageError
+            torch is not installed.
         ModelError
-            torch is not installed, or the weights are incomplete.
+            The weights are incomplete.
         """
-        try:
+        what = "encoding with a learned model, unlike decoding and lossless coding,"
+        with needs("torch", what):
             from eocodec.encoder import Encoder
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise ModelError(
-                "encoding with a learned model needs torch: pip install 'eocodec[torch]' "
-                "(decoding and lossless coding do not)"
-            ) from error
         try:
             return Encoder(self.config, self.linear, self.encoder_tensors)
         except (KeyError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from eocodec.errors import EocodecError, InputError
+from eocodec.extras import needs
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,7 +39,9 @@ def local_client(workers: int) -> Iterator[Client]:
     Raises
     ------
     InputError
-        `distributed` is not installed, or there would be no worker.
+        There would be no worker.
+    MissingPackageError
+        `distributed` is not installed.
     """
     if workers < 1:
         raise InputError(f"a batch needs at least 1 worker, not {workers}")
@@ -77,7 +80,7 @@ def remote_client(address: str) -> Iterator[Client]:
 
     Raises
     ------
-    InputError
+    MissingPackageError
         `distributed` is not installed.
     EocodecError
         The scheduler cannot be reached, has no worker, or one with another version of eocodec.
@@ -97,10 +100,8 @@ def remote_client(address: str) -> Iterator[Client]:
 
 
 def _client_type() -> type[Client]:
-    try:
+    with needs("dask", "a batch on several processes or a Dask cluster"):
         from distributed import Client
-    except ImportError as error:
-        raise InputError(f"a batch on a Dask cluster needs eocodec[dask]: {error}") from error
     client: type[Client] = Client
     return client
 

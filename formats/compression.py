@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 from eocodec.errors import InputError
+from eocodec.extras import needs
 from eocodec.formats.compress_options import CompressOptions, CompressReport
 from eocodec.formats.eoc.sink import Target as Destination
 
@@ -61,7 +62,8 @@ def compress_file(
         If the file or an option cannot be coded as asked; nothing is written then.
     """
     if _are_fields(sources):
-        from eocodec.formats.fields import compress_fields
+        with needs("fields", "reading netCDF or GRIB"):
+            from eocodec.formats.fields import compress_fields
 
         return compress_fields(sources[0], destination, options, progress)
     from eocodec.formats.geotiff import compress_geotiff
@@ -72,7 +74,8 @@ def compress_file(
 def total_samples(sources: Sequence[str | os.PathLike[str]], options: CompressOptions) -> int:
     """Samples that `compress_file` will report as progress."""
     if _are_fields(sources):
-        from eocodec.formats.fields import field_samples
+        with needs("fields", "reading netCDF or GRIB"):
+            from eocodec.formats.fields import field_samples
 
         return field_samples(sources[0])
     from eocodec.formats.geotiff import total_samples as raster_samples

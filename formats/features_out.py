@@ -16,7 +16,8 @@ from numpy.lib.format import open_memmap
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from eocodec.errors import EocodecError, InputError, UnsupportedError
+from eocodec.errors import EocodecError, InputError
+from eocodec.extras import needs
 from eocodec.formats.features import FeatureBlock, FeaturePlan
 
 Progress = Callable[[int], object]
@@ -52,7 +53,7 @@ def write_features(
     ------
     InputError
         The ending is unknown, or something is there.
-    UnsupportedError
+    MissingPackageError
         pyarrow is not installed.
     EocodecError
         As `FeaturePlan.blocks`, or the place cannot be written.
@@ -118,13 +119,9 @@ def _appearing(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _write_parquet(plan: FeaturePlan, path: Path, blocks: Iterator[FeatureBlock]) -> None:
-    try:
+    with needs("features", "Parquet, unlike .npy and .zarr,"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise UnsupportedError(
-            "Parquet needs pyarrow: pip install 'eocodec[features]', or write .npy or .zarr"
-        ) from error
     places = {"row": pa.int64(), "column": pa.int64(), "x": pa.float64(), "y": pa.float64()}
     fields = {**places, **dict.fromkeys(("valid", *plan.names), pa.float32())}
     schema = pa.schema(list(fields.items()), {"eocodec": json.dumps(about(plan))})

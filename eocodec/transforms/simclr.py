@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eocodec.bands import MODEL_BANDS
 from eocodec.codec_models import FeatureCard, find_feature_card
 from eocodec.errors import InputError, ModelError
+from eocodec.extras import needs
 from eocodec.model import load_weights
 from eocodec.transforms.interface import FloatArray
 
@@ -111,14 +112,10 @@ def _load(card: FeatureCard) -> tuple[ResNet, FloatArray, FloatArray]:
     digest = hashlib.sha256(card.weights.read_bytes()).hexdigest()
     if digest != card.id:
         raise ModelError(f"weights of model {card.name} are damaged: SHA-256 is {digest[:16]}…")
-    try:
+    with needs("torch", f"model {card.name}"):
         import torch
 
         from eocodec.transforms.resnet import ResNet, ResNetConfig
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"model {card.name} needs {error.name}: pip install 'eocodec[torch]'"
-        ) from error
     metadata, tensors = load_weights(card.weights)
     network = ResNet(ResNetConfig(**json.loads(metadata["network"])))
     mean, deviation = (tensors.pop(name)[:, None, None] for name in ("mean", "deviation"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from threadpoolctl import ThreadpoolController
 
-from eocodec.errors import ModelError
+from eocodec.extras import needs
 from eocodec.transforms.interface import FloatArray, PixelTransform
 from eocodec.transforms.simclr import SimclrFeatures
 
@@ -33,12 +33,8 @@ class SslFeatures(PixelTransform):
 
     def __call__(self, patches: FloatArray) -> FloatArray:
         """DN (N, 10, P, P) -> features (N, D)."""
-        try:
+        with needs("torch", f"transform {self.name!r}"):
             import torch
-        except ModuleNotFoundError as error:
-            raise ModelError(
-                f"transform {self.name!r} needs {error.name}: pip install 'eocodec[torch]'"
-            ) from error
         torch.get_num_threads()  # torch sets its own number at the first call of a thread
         with ThreadpoolController().limit(limits=1, user_api="openmp"):
             return self._features(patches)

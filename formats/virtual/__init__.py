@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eocodec.extras import needs
 from eocodec.virtual.kerchunk import references
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["EocParser", "references"]
 def __getattr__(name: str) -> Any:
     if name != "EocParser":
         raise AttributeError(f"module 'eocodec.virtual' has no attribute {name!r}")
-    from eocodec.virtual.parser import EocParser
+    with needs("virtual", "eocodec.virtual.EocParser"):
+        from eocodec.virtual.parser import EocParser
 
     return EocParser

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eocodec.errors import InputError
+from eocodec.extras import needs
 from eocodec.formats.eoc.remote import is_url
 
 _METADATA = (".zarray", ".zattrs", ".zgroup", "zarr.json")
@@ -49,18 +50,17 @@ def references(
     Raises
     ------
     InputError
-        There is no such file, it cannot be read, or xarray is not installed.
+        There is no such file, or it cannot be read.
+    MissingPackageError
+        xarray is not installed.
     FormatError, UnsupportedError
         It is no container, or tiles of it cannot be chunks of a Zarr array.
     """
     if zarr_format not in (2, 3):
         raise InputError(f"zarr_format is 2 or 3, not {zarr_format}")
-    try:
+    with needs("xarray", "reading a container as a Zarr store"):
         from eocodec.virtual.layout import zarr_layout
         from eocodec.xarray.reading import container_files
-    except ImportError as error:
-        raise InputError(f"{error}: pip install 'eocodec[xarray]'") from error
-
     path = os.fspath(target)
     if url is None:
         url = path if is_url(path) else str(Path(path.removeprefix("file://")).absolute())

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eocodec.xarray.accessor import EocAccessor
-from eocodec.xarray.backend import EocBackend
+from eocodec.extras import needs
+
+with needs("xarray", "eocodec.xarray"):
+    from eocodec.xarray.accessor import EocAccessor
+    from eocodec.xarray.backend import EocBackend
 
 if TYPE_CHECKING:
     from eocodec.xarray.zarr_encoding import encoding

@@ -115,14 +115,14 @@ def test_torch_is_imported_at_the_first_call_only() -> None:
     code = """
 import sys
 import numpy as np
-from eocodec.errors import ModelError
+from eocodec.errors import MissingPackageError
 from eocodec.transforms.simclr import SimclrFeatures
 features = SimclrFeatures()
 assert "torch" not in sys.modules
 sys.modules["torch"] = None
 try:
     features(np.zeros((1, 10, 64, 64), np.uint16))
-except ModelError as error:
+except MissingPackageError as error:
     print(error)
 """
     result = subprocess.run(

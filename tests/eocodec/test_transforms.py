@@ -11,7 +11,7 @@ import torch
 
 import eocodec
 from eocodec.bands import MODEL_BANDS
-from eocodec.errors import InputError, ModelError, UnsupportedError
+from eocodec.errors import InputError, MissingPackageError, UnsupportedError
 from eocodec.formats import feature_grid, features
 from eocodec.transforms import PixelTransform, find_transform, registry
 from eocodec.transforms.simclr import SimclrFeatures
@@ -321,5 +321,8 @@ def test_self_supervised_features_leave_the_threads_of_torch_as_they_were(lossle
 
 def test_self_supervised_features_without_torch_say_what_is_missing(lossless, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with eocodec.open(lossless) as reader, pytest.raises(ModelError, match=r"eocodec\[torch\]"):
+    with (
+        eocodec.open(lossless) as reader,
+        pytest.raises(MissingPackageError, match=r"eocodec\[torch\]"),
+    ):
         reader.transform("ssl-s2")
