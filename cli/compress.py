@@ -270,7 +270,8 @@ def _is_output(path: str) -> bool:
 
 def _default_output(sources: list[str]) -> str:
     first = sources[0]
-    name = Path(first.rstrip("/").rsplit("/", 1)[-1] if "://" in first else first)
+    elsewhere = "://" in first or first.startswith("/vsi")
+    name = Path(first.rstrip("/").rsplit("/", 1)[-1] if elsewhere else first)
     stem = re.sub(r"[._-]10m$", "", name.stem) if len(sources) == 2 else name.stem
     if not name.name:
         raise click.UsageError(f"{first} tells no name for the output; name it with -o FILE.eoc")

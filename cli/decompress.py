@@ -91,8 +91,9 @@ def command(
     with eocodec.open(data) as reader:
         told = source_format(reader.arrays[0])
         path = _output(source, output, ".nc" if told else ".tif")
-        what, endings = (f"fields of {told}", ()) if told else ("rasters", RASTER_ENDINGS)
-        check_output(str(path), (*endings, *_OF_FIELDS), what)
+        what = "fields of netCDF and GRIB" if told else "rasters"
+        endings = (".nc", ".zarr") if told else (*RASTER_ENDINGS, ".nc", ".zarr")
+        check_output(str(path), endings, what, _OF_FIELDS)
         check_layers(reader, layers, source)
         if told or path.suffix.lower() in _OF_FIELDS:
             if native:

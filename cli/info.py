@@ -85,10 +85,10 @@ def _mode(array: dict[str, Any]) -> dict[str, Any]:
     """Return how an array is coded: mode, layers of the learned model, its name where it is installed."""
     bounds = (array["max_error"], array["max_relative_error"], array["max_error_sqrt"])
     bounded = any(bound is not None for bound in bounds)
-    if not array["model"]:
+    if not array["model"] or (bounded and len(array["layers"]) == 1):
         return {"mode": "lossless" if array["max_error"] == 0 else "bounded"}
-    # The layer that keeps the bounds comes after those of the model.
-    quality = max(1, len(array["layers"]) - bounded)
+    # The layer that keeps the bounds comes after those of the model; alone, it is the predictive mode.
+    quality = len(array["layers"]) - bounded
     name = next((card.name for card in list_models() if card.id.startswith(array["model"])), None)
     return {"mode": "learned", "quality": quality, "model_name": name}
 

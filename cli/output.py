@@ -51,7 +51,9 @@ def refuse_url(output: str) -> None:
         raise click.UsageError(f"cannot write to {output}: name a local file")
 
 
-def check_output(output: str, endings: Sequence[str], what: str) -> None:
+def check_output(
+    output: str, endings: Sequence[str], what: str, others: Sequence[str] = ()
+) -> None:
     """Raise an error when an output says another format by its ending, or lies in no folder.
 
     Parameters
@@ -62,6 +64,8 @@ def check_output(output: str, endings: Sequence[str], what: str) -> None:
         Those that fit, in lower case.
     what : str
         What is written, to begin the sentence "... end in".
+    others : sequence of str
+        Further spellings that fit, which a message does not list.
     """
     if not output:
         raise click.UsageError("the name of the output is empty")
@@ -69,7 +73,7 @@ def check_output(output: str, endings: Sequence[str], what: str) -> None:
     remote = is_url(output)
     if not remote and is_special(path):
         return
-    if path.suffix and path.suffix.lower() not in endings:
+    if path.suffix and path.suffix.lower() not in (*endings, *others):
         raise click.UsageError(
             f"cannot write {output}: {path.suffix} is another format; {what} end in {_or(endings)}"
         )

@@ -87,7 +87,7 @@ def test_a_cluster_by_its_address_writes_beside_the_rasters():
         (["a.tif", "x.eoc", "--output-dir", "out"], 2, "x.eoc is no raster"),
         (["-", "--output-dir", "out"], 2, "not standard input"),
         (["a.tif", "./a.tif", "--output-dir", "out"], 1, "would both be written"),
-        (["a.tif", "--output-dir", "a.tif"], 1, "a.tif: File exists"),
+        (["a.tif", "--output-dir", "a.tif"], 2, "a.tif is a file; name a folder"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_written(args, status, message):
