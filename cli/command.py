@@ -81,10 +81,10 @@ class Number(click.FloatRange):
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
+    ) -> float:
         """Return the number; NaN is in no range, and comparisons do not tell."""
         number = super().convert(value, param, ctx)
-        if number is not None and not math.isfinite(number):
+        if not math.isfinite(number):
             self.fail(f"{value} is no finite number.", param, ctx)
         return number
 

@@ -78,7 +78,7 @@ def _lines(array: dict[str, Any], unit: str) -> list[str]:
 
 
 def _raw_bytes(array: dict[str, Any]) -> int:
-    return math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize
+    return int(math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize)
 
 
 def _mode(array: dict[str, Any]) -> dict[str, Any]:
