@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,12 @@ def check_bounds(
 
 
 def _check(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
+    if value is None:
+        return
+    # What comes from users may be text, or True.
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InputError(f"{name} is a number, not {value!r}")
+    if not (math.isfinite(value) and value >= 0):
         raise InputError(f"{name} must be a finite number of at least 0, not {value}")
 
 

@@ -40,6 +40,8 @@ _NAMES = {
         "forecast_period month season year number member realization ensemble sample batch"
     ),
 }
+_MOST_LAST_BANDS = 32
+_LEAST_SIDE = 32
 _ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
 
 
@@ -71,30 +73,30 @@ class ChunkAxes:
         order = self.order
         return tiles.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
-    def grouped(self) -> ChunkAxes:
-        """Return the axes with neighbours of one role taken as one.
 
-        Raises
-        ------
-        InputError
-            When axes of one role are apart, so that the chunk's shape would be needed to unfold it.
-        """
-        roles = [
-            role for i, role in enumerate(self.roles) if i == 0 or role is not self.roles[i - 1]
-        ]
-        if len(set(roles)) != len(roles):
-            names = ", ".join(role.name.lower() for role in self.roles)
-            raise InputError(f"axes of one kind must be neighbours, these are {names}: transpose")
-        return ChunkAxes(tuple(roles))
+def bands_last(shape: Sequence[int]) -> bool:
+    """Whether the last axis of an array without names is bands: (..., rows, columns, bands).
+
+    It is where it has at most 32 positions, and each of the two axes before at least 32 and four times as
+    many.
+    """
+    if len(shape) < 3:
+        return False
+    rows, columns, bands = shape[-3:]
+    least = max(_LEAST_SIDE, 4 * bands)
+    return 1 <= bands <= _MOST_LAST_BANDS and min(rows, columns) >= least
 
 
-def chunk_axes(ndim: int, dims: Sequence[str | None] | None = None) -> ChunkAxes:
+def chunk_axes(
+    ndim: int, dims: Sequence[str | None] | None = None, shape: Sequence[int] | None = None
+) -> ChunkAxes:
     """Find the role of each axis.
 
     One axis is rows and one is columns, found by their names (y, lat, ...; x, lon, ...), else the last
     two. Axes named as bands or levels are the bands of a tile, together where there are several; axes
     named as times or members give a tile at each of their positions. Of axes that no name tells, or
-    without names, the last is bands where no other is, the others give tiles.
+    without names, the last is bands where no other is, the others give tiles. Without any names, a short
+    last axis is bands and the two before it rows and columns (see `bands_last`).
 
     Parameters
     ----------
@@ -102,6 +104,8 @@ def chunk_axes(ndim: int, dims: Sequence[str | None] | None = None) -> ChunkAxes
         Rank of the chunk.
     dims : sequence of str or None, optional
         A name an axis; case does not matter.
+    shape : sequence of int, optional
+        Of the chunk; without it the last two axes of a chunk without names are rows and columns.
 
     Raises
     ------
@@ -112,6 +116,8 @@ def chunk_axes(ndim: int, dims: Sequence[str | None] | None = None) -> ChunkAxes
         raise InputError(f"dims {list(dims)} name {len(dims)} axes; the array has {ndim}")
     if ndim < 2:
         return ChunkAxes((Role.COLUMN,) * ndim)
+    if dims is None and shape is not None and bands_last(shape):
+        return ChunkAxes((Role.TILE,) * (ndim - 3) + (Role.ROW, Role.COLUMN, Role.BAND))
     told = [_ROLE_OF.get((name or "").lower()) for name in dims or (None,) * ndim]
     if told.count(Role.ROW) != 1 or told.count(Role.COLUMN) != 1:
         told = [None if role in (Role.ROW, Role.COLUMN) else role for role in told]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ class ChunkOptions:
     nodata : int, float or None
         Samples of this value are kept exactly; NaN always is.
     dims : sequence of str or None
-        A name an axis of the chunks, see `chunk_axes`; None takes the last two as rows and columns,
-        the one before as bands.
+        A name an axis of the chunks, see `chunk_axes`. None takes the last two as rows and columns,
+        the one before as bands; or a short last axis as bands, see `bands_last`.
     chunk_shape : sequence of int or None
         Shape of a chunk, in stores whose tiles are cut at the far edges of the array, as those of `.eoc`
         are: decoders fill them up to it with zeros. None: every chunk is whole.
@@ -65,23 +66,22 @@ class ChunkOptions:
     chunk_shape: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_error, Sequence):
-            object.__setattr__(self, "max_error", tuple(self.max_error))
-        if self.dims is not None:
-            if isinstance(self.dims, str):
-                raise InputError(f"dims are several names, not {self.dims!r}")
-            object.__setattr__(self, "dims", tuple(self.dims))
-        if self.chunk_shape is not None:
-            object.__setattr__(self, "chunk_shape", _extents(self.chunk_shape))
-        object.__setattr__(self, "nodata", _number(self.nodata))
+        for name, parse in _PARSERS.items():
+            value = getattr(self, name)
+            if isinstance(value, (np.ndarray, np.generic)):
+                value = value.tolist()
+            if value is not None:
+                object.__setattr__(self, name, parse(name, value))
+        _ = self.settings
         asked = [name for name in _LOSSY if getattr(self, name) is not None]
         if self.lossless and asked:
             raise InputError(f"lossless and {asked[0]} exclude each other")
         if self.quality is not None:
             layers = find_card(self.model).layers
-            if self.quality != int(self.quality) or not 1 <= self.quality <= layers:
+            if not 1 <= self.quality <= layers:
                 raise InputError(f"quality is a whole number of 1 to {layers}, not {self.quality}")
-        _ = self.settings
+        if self.chunk_shape is not None:
+            self.axes(self.chunk_shape)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> ChunkOptions:
@@ -118,29 +118,79 @@ class ChunkOptions:
             max_error_sqrt=self.max_error_sqrt,
         )
 
-    def axes(self, ndim: int) -> ChunkAxes:
-        """Return the roles of the axes of a chunk of `ndim`; raises `InputError` if `dims` has another length."""
-        return chunk_axes(ndim, self.dims)
+    def axes(self, shape: Sequence[int]) -> ChunkAxes:
+        """Return the roles of the axes of a chunk of `shape`; raises `InputError` if `dims` has another length."""
+        return chunk_axes(len(shape), self.dims, shape)
 
 
 _LOSSY = ("quality", "max_error", "max_relative_error", "max_error_sqrt")
 
 
-def _extents(given: Sequence[int]) -> tuple[int, ...]:
-    whole = not isinstance(given, str) and all(n == int(n) and n >= 1 for n in given)
-    if not whole or not given:
-        raise InputError(f"chunk_shape is one whole number an axis, not {given!r}")
-    return tuple(int(n) for n in given)
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name} is a name, not {value!r}")
+    return str(value)
 
 
-def _number(value: int | float | str | None) -> int | float | None:
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is True or False, not {value!r}")
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number of Python, integers as int: those of 64 bits are no floats."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InputError(f"{name} is a number, not {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _whole(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if number != number // 1:
+        raise InputError(f"{name} is a whole number, not {value!r}")
+    return int(number)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+
+def _max_error(name: str, value: Any) -> float | tuple[float | None, ...]:
+    if not _is_list(value):
+        return _number(name, value)
+    return tuple(None if one is None else _number(name, one) for one in value)
+
+
+def _nodata(name: str, value: Any) -> float | None:
     """Return a nodata value as a number, None for NaN, which is invalid at any rate."""
-    if isinstance(value, str):
-        if value not in _NOT_FINITE:
-            raise InputError(f"nodata {value!r} is no number")
-        value = _NOT_FINITE[value]
-    if value is None:
-        return None
-    # 64-bit integers are no floats.
-    number = int(value) if isinstance(value, (int, np.integer)) else float(value)
-    return number if number == number else None
+    named = isinstance(value, str) and value in _NOT_FINITE
+    number = _NOT_FINITE[value] if named else _number(name, value)
+    return None if math.isnan(number) else number
+
+
+def _dims(name: str, value: Any) -> tuple[str | None, ...]:
+    names = tuple(value) if _is_list(value) else ()
+    if not names or any(one is not None and not isinstance(one, str) for one in names):
+        raise InputError(f"{name} are several names, one an axis, not {value!r}")
+    return tuple(None if one is None else str(one) for one in names)
+
+
+def _extents(name: str, value: Any) -> tuple[int, ...]:
+    extents = tuple(_whole(name, one) for one in value) if _is_list(value) else ()
+    if not extents or min(extents) < 1:
+        raise InputError(f"{name} is a whole number of at least 1 for each axis, not {value!r}")
+    return extents
+
+
+_PARSERS = {
+    "model": _text,
+    "quality": _whole,
+    "max_error": _max_error,
+    "max_relative_error": _number,
+    "max_error_sqrt": _number,
+    "lossless": _flag,
+    "nodata": _nodata,
+    "dims": _dims,
+    "chunk_shape": _extents,
+}

@@ -183,13 +183,25 @@ class Writer:
         Raises
         ------
         InputError
-            When the payload has another shape or dtype, or the tile is written already.
+            When there is no such tile, the payload has another shape or dtype, or the tile is written
+            already.
         EocodecError
             When the bytes cannot be written.
         """
         self._check_open()
         which = self._number(array)
         track = self._tracks[which]
+        tiles = len(track.entries)
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, (int, np.integer))
+            or not 0 <= number < tiles
+        ):
+            raise InputError(
+                f"array {track.header.name!r} has no tile {number!r}; its {tiles} tiles have the numbers 0 to "
+                f"{tiles - 1}"
+            )
+        number = int(number)
         if track.started[number] or number in track.assemblies:
             raise InputError(f"{track.header.place(number)}: it was already written")
         head = parse_head(payload)

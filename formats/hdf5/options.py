@@ -55,18 +55,18 @@ class ChunkFilter:
 
     def check(self) -> None:
         """Raise `InputError` when such chunks cannot be coded."""
-        extents = self.options.axes(len(self.shape)).extents(self.shape)
+        extents = self.options.axes(self.shape).extents(self.shape)
         check_extents(extents, self.dtype)
         self.options.settings.bounds(extents[1])
 
     def encode(self, chunk: npt.NDArray[Any]) -> bytes:
         """Return the bytes of a chunk of the dataset's shape; raises as `encode_tiles`."""
         native = chunk.astype(self.dtype.newbyteorder("="), copy=False)
-        return encode_tiles(self.options.axes(chunk.ndim).fold(native), self.options.settings)
+        return encode_tiles(self.options.axes(chunk.shape).fold(native), self.options.settings)
 
     def decode(self, data: Buffer) -> npt.NDArray[Any]:
         """Return a chunk in C order; raises `FormatError` for bytes that are no such chunk."""
-        axes = self.options.axes(len(self.shape))
+        axes = self.options.axes(self.shape)
         tiles = np.empty(axes.extents(self.shape), self.dtype.newbyteorder("="))
         ranges = tile_ranges(data, len(data), len(tiles))
         place_tiles(((i, data[slice(*span)]) for i, span in enumerate(ranges)), tiles)
@@ -76,8 +76,9 @@ class ChunkFilter:
 def filter(**options: Any) -> dict[str, Any]:
     """Return the keywords with which h5py's `create_dataset` codes chunks as eocodec tiles.
 
-    Pass `chunks` beside them: a chunk is best one tile, as (10, 512, 512). HDF5 fills the chunks at the
-    edges up to their whole shape.
+    Pass `chunks` beside them: a chunk is best one tile, as (10, 512, 512); those that h5py guesses are small
+    and cut through the bands. HDF5 fills the chunks at the edges up to their whole shape. No filter may come
+    before: `shuffle` and `scaleoffset` are refused.
 
     Parameters
     ----------
@@ -97,6 +98,8 @@ def filter(**options: Any) -> dict[str, Any]:
     ModelError
         When the model is not installed.
     """
+    if options.get("chunk_shape") is not None:
+        raise InputError("chunk_shape is not for HDF5, which tells the filter: pass chunks to create_dataset")
     values = client_data(ChunkOptions.from_json(options))
     return {"compression": FILTER_ID, "compression_opts": values}
 

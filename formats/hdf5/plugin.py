@@ -27,6 +27,7 @@ _REVERSE = 0x0100
 _MOST_AXES = 32
 _INTEGER, _FLOAT = 0, 1
 _LITTLE_ENDIAN, _BIG_ENDIAN = 0, 1
+_DEFAULT_STACK = 0
 
 _SetLocal = CFUNCTYPE(c_int, c_int64, c_int64, c_int64)
 _Filter = CFUNCTYPE(
@@ -63,11 +64,20 @@ _lib.H5Pmodify_filter.argtypes = (c_int64, c_int, c_uint, c_size_t, POINTER(c_ui
 for _name in ("H5Tget_class", "H5Tget_size", "H5Tget_sign", "H5Tget_order"):
     getattr(_lib, _name).argtypes = (c_int64,)
 _lib.H5Tget_size.restype = c_size_t
+_lib.H5Pget_filter2.argtypes = (
+    *(c_int64, c_uint, POINTER(c_uint), POINTER(c_size_t), POINTER(c_uint)),
+    *(c_size_t, c_char_p, POINTER(c_uint)),
+)
+_lib.H5Epush2.argtypes = (
+    *(c_int64, c_char_p, c_char_p, c_uint, c_int64, c_int64, c_int64),
+    c_char_p,
+)
 
 
 def _set_local(properties: int, datatype: int, _space: int) -> int:
     """Complete the client data when a dataset is created; negative refuses it."""
     try:
+        _check_first(properties)
         flags, values = _client_data_of(properties)
         shape = (ctypes.c_uint64 * _MOST_AXES)()
         rank = max(0, _lib.H5Pget_chunk(properties, _MOST_AXES, shape))
@@ -78,7 +88,7 @@ def _set_local(properties: int, datatype: int, _space: int) -> int:
         status = _lib.H5Pmodify_filter(properties, FILTER_ID, flags, len(complete), given)
         return int(status)
     except Exception as error:
-        _log.error("the dataset cannot be coded: %s", error)
+        _tell(f"the dataset cannot be coded: {error}")
         return -1
 
 
@@ -100,8 +110,28 @@ def _apply(flags: int, count: int, values: Any, size: int, buffer_size: Any, buf
         return len(result)
     except Exception as error:
         action = "decoded" if flags & _REVERSE else "encoded"
-        _log.error("a chunk cannot be %s: %s", action, error)
+        _tell(f"a chunk cannot be {action}: {error}")
         return 0
+
+
+def _tell(problem: str) -> None:
+    """Log a problem, and put it on HDF5's stack of errors, of which h5py's exception quotes the first."""
+    _log.error("%s", problem)
+    numbers = [
+        c_int64.in_dll(_lib, f"H5E_{name}_g").value for name in ("ERR_CLS", "PLINE", "CANTFILTER")
+    ]
+    text = f"eocodec: {problem}".replace("%", "%%").encode()
+    _lib.H5Epush2(_DEFAULT_STACK, b"plugin.py", b"eocodec", 0, *numbers, text)
+
+
+def _check_first(properties: int) -> None:
+    """Raise `InputError` when another filter comes first: the samples would not be those of the dataset."""
+    name = ctypes.create_string_buffer(64)
+    flags, count = c_uint(), c_size_t(0)
+    first = _lib.H5Pget_filter2(properties, 0, flags, count, None, len(name), name, None)
+    if first != FILTER_ID:
+        known = name.value.decode(errors="replace") or f"number {first}"
+        raise InputError(f"the filter {known!r} comes before eocodec's: leave it out")
 
 
 def chunk_filter(dataset: h5py.Dataset) -> ChunkFilter:
@@ -139,7 +169,10 @@ def _dtype(datatype: int) -> np.dtype[Any]:
     kind = kinds.get(_lib.H5Tget_class(datatype))
     order = orders.get(_lib.H5Tget_order(datatype))
     if kind is None or order is None:
-        raise InputError("only integers and floats of little or big byte order can be coded")
+        raise InputError(
+            "eocodec's filter is for integers and floats of little or big byte order, not bool, complex, text, "
+            "compound or other types"
+        )
     return np.dtype(f"{order}{kind}{_lib.H5Tget_size(datatype)}")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from math import prod
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numcodecs.abc import Codec
@@ -11,11 +13,23 @@ from numcodecs.compat import ensure_bytes, ensure_contiguous_ndarray, ensure_nda
 
 from eocodec.bounds import MaxError
 from eocodec.errors import InputError
+from eocodec.formats.chunk_axes import chunk_axes
 from eocodec.formats.chunk_options import ChunkOptions
+from eocodec.formats.chunk_shape import ChunkShape, decode_chunk, parse_chunk_shape
 from eocodec.formats.chunks import decode_tiles, encode_tiles
 
 
-class Eocodec(Codec):  # type: ignore[misc]
+_OF_ZARR_3 = "for Zarr v3 pass serializer=eocodec.zarr.TileSerializer(...) and compressors=None"
+
+
+class _SaysItsPlace(ABCMeta):
+    """Where zarr quotes the class in an error, tell what Zarr v3 takes in its place."""
+
+    def __repr__(cls) -> str:
+        return f"{super().__repr__()}, a codec of Zarr v2: {_OF_ZARR_3}"
+
+
+class Eocodec(Codec, metaclass=_SaysItsPlace):  # type: ignore[misc]
     """Codes a chunk as eocodec tiles. Without any option but `model`, `nodata` and `dims`, losslessly.
 
     Picklable, safe in threads, without state beyond its configuration.
@@ -36,10 +50,13 @@ class Eocodec(Codec):  # type: ignore[misc]
         Samples of this value are kept exactly; NaN always is.
     dims : sequence of str, optional
         Names of the axes of a chunk, which tell bands, rows and columns (see `chunk_axes`). By default
-        the last two are rows and columns and the one before bands; those before give a tile each.
+        the last two are rows and columns and the one before bands, or a short last axis is bands (see
+        `bands_last`); those before give a tile each.
     chunk_shape : sequence of int, optional
-        Shape of a chunk, in stores whose tiles are cut at the far edges of the array, as those of `.eoc`
-        are: `decode` fills them up to it with zeros.
+        Shape of a chunk, where what comes does not tell it: filters such as numcodecs' Delta and
+        FixedScaleOffset hand chunks on flat. A chunk of as many samples is coded, and decoded, in this shape.
+        Also in stores whose tiles are cut at the far edges of the array, as those of `.eoc` are: `decode`
+        fills them up to it with zeros.
 
     Raises
     ------
@@ -74,11 +91,6 @@ class Eocodec(Codec):  # type: ignore[misc]
             dims=dims,
             chunk_shape=chunk_shape,
         )
-        if chunk_shape is not None:
-            self._options.axes(len(chunk_shape))
-        elif dims is not None:
-            # A payload does not tell the chunk's shape, so the axes must unfold without it.
-            self._options.axes(len(dims)).grouped()
 
     def encode(self, buf: Any) -> bytes:
         """Return the bytes of a chunk.
@@ -105,17 +117,30 @@ class Eocodec(Codec):  # type: ignore[misc]
                 "eocodec keeps samples in little-endian byte order: create the array with dtype "
                 f'"{chunk.dtype.newbyteorder("<").str}"'
             )
-        return encode_tiles(self._options.axes(chunk.ndim).fold(chunk), self._options.settings)
+        dims, shape = self._options.dims, self._options.chunk_shape
+        if shape is not None and chunk.shape in (shape, (prod(shape),)):
+            axes, before = self._options.axes(shape), b""
+            chunk = chunk.reshape(shape)
+        elif dims is not None and chunk.ndim == 1 < len(dims):
+            raise InputError(
+                f"the chunk is flat, so its axes are not {list(dims)}: where a filter before eocodec does "
+                "that, pass chunk_shape too"
+            )
+        else:
+            axes = self._options.axes(chunk.shape)
+            own = ChunkShape(axes, chunk.shape)
+            known = shape is None and own.told_by_tiles(named=dims is not None)
+            before = b"" if known else own.dump()
+        return before + encode_tiles(axes.fold(chunk), self._options.settings)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return the samples of a chunk in C order.
-
-        Without `chunk_shape` they come as (tiles, bands, rows, columns), in the order of the axes.
+        """Return the samples of a chunk in C order, in the shape that was encoded, or `chunk_shape`.
 
         Parameters
         ----------
         buf : bytes-like
-            What `encode` returned.
+            What `encode` returned, or a tile of a container: (bands, rows, columns) where neither `dims`
+            nor `chunk_shape` tell its axes.
         out : writable buffer, optional
             Where to put them.
 
@@ -126,16 +151,18 @@ class Eocodec(Codec):  # type: ignore[misc]
         """
         if out is not None:
             ensure_contiguous_ndarray(out)  # raises TypeError for objects
+        data = ensure_bytes(buf)
         dims, shape = self._options.dims, self._options.chunk_shape
-        if shape is not None:
-            whole = self._options.axes(len(shape))
-            tiles = whole.unfold(decode_tiles(ensure_bytes(buf), whole.extents(shape)), shape)
-            return ndarray_copy(np.ascontiguousarray(tiles), out)
-        tiles = decode_tiles(ensure_bytes(buf))
-        if dims is not None and len(dims) > 1:
-            axes = self._options.axes(len(dims)).grouped()
-            tiles = axes.unfold(tiles, [tiles.shape[role] for role in axes.roles])
-        return ndarray_copy(np.ascontiguousarray(tiles), out)
+        if shape is not None and parse_chunk_shape(data)[0] is None:
+            axes = self._options.axes(shape)
+            chunk = axes.unfold(decode_tiles(data, axes.extents(shape)), shape)
+        else:
+            chunk = decode_chunk(data, None if dims is None else chunk_axes(len(dims), dims))
+        return ndarray_copy(np.ascontiguousarray(chunk), out)
+
+    def __getitem__(self, _number: int) -> NoReturn:
+        """Raise TypeError: Zarr v3 looks for codecs in what it cannot take for one."""
+        raise TypeError(f"Eocodec is one codec, of Zarr v2: {_OF_ZARR_3}")
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as JSON can hold it: what is not as by default."""

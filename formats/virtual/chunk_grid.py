@@ -67,7 +67,7 @@ def chunk_grid(header: ArrayHeader, axes: Sequence[int]) -> ChunkGrid:
             f"{[header.dims[axis] for axis in axes]}"
         )
     codec: dict[str, Any] = {}
-    if named != chunk_axes(len(dims)):
+    if named != chunk_axes(len(dims), None, chunk_shape):
         codec["dims"] = dims
     if any(n % size for n, size in zip(shape, chunk_shape, strict=True)):
         codec["chunk_shape"] = chunk_shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABCMeta
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,10 @@ class _SaysItsPlace(ABCMeta):
     """Where zarr quotes the class in an error, tell which argument the codec belongs to."""
 
     def __repr__(cls) -> str:
-        return f"{super().__repr__()}, an array-to-bytes codec: pass it as serializer="
+        return (
+            f"{super().__repr__()}, an array-to-bytes codec: pass it as serializer= with compressors=None (for Zarr "
+            "v2 compressors=eocodec.numcodecs.Eocodec(...))"
+        )
 
 
 @dataclass(frozen=True, init=False)
@@ -47,7 +51,8 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
 
     Pass ``compressors=None`` beside it: the bytes cannot be compressed further, and only then does zarr
     decode just the tiles that a selection touches. zarr does not tell codecs the dimension names of an
-    array, so pass `dims` where the last three axes are not bands, rows and columns.
+    array, so pass `dims` where the last three axes are not bands, rows and columns, nor rows, columns and few
+    bands (see `bands_last`). Bounds hold for the samples that come out of the filters before.
 
     Parameters
     ----------
@@ -110,9 +115,12 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Raise `InputError` when chunks of these cannot be coded, before the array is created."""
         chunk = getattr(chunk_grid, "chunk_shape", shape)
-        extents = self.options.axes(len(shape)).extents(chunk)
+        extents = self.options.axes(chunk).extents(chunk)
         check_extents(extents, dtype.to_native_dtype())
-        self.options.settings.bounds(extents[1])
+        bounds = self.options.max_error
+        # Filters that come before, and are not told here, may bring the axes into another order.
+        if not isinstance(bounds, tuple) or len(bounds) not in chunk:
+            self.options.settings.bounds(extents[1])
         if self.options.chunk_shape not in (None, tuple(chunk)):
             raise InputError(f"chunks of {chunk} are not of chunk_shape {self.options.chunk_shape}")
 
@@ -121,7 +129,8 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
         raise NotImplementedError
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        data = await asyncio.to_thread(self._encode, chunk_data.as_numpy_array())
+        chunk = _as_specified(chunk_data.as_numpy_array(), chunk_spec)
+        data = await asyncio.to_thread(self._encode, chunk)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
@@ -140,18 +149,18 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
 
     def _encode(self, chunk: Array) -> bytes:
         native = chunk.astype(chunk.dtype.newbyteorder("="), copy=False)
-        return encode_tiles(self.options.axes(chunk.ndim).fold(native), self.options.settings)
+        return encode_tiles(self.options.axes(chunk.shape).fold(native), self.options.settings)
 
     def _decode(self, data: bytes, spec: ArraySpec) -> Array:
         ranges = tile_ranges(data, len(data), self._tiles(spec))
         return self._placed([(i, data[slice(*span)]) for i, span in enumerate(ranges)], spec)
 
     def _tiles(self, spec: ArraySpec) -> int:
-        return self.options.axes(len(spec.shape)).extents(spec.shape)[0]
+        return self.options.axes(spec.shape).extents(spec.shape)[0]
 
     def _placed(self, payloads: list[tuple[int, bytes]], spec: ArraySpec) -> Array:
         """Return a chunk, zero in the tiles of which no payload is given."""
-        axes = self.options.axes(len(spec.shape))
+        axes = self.options.axes(spec.shape)
         dtype = spec.dtype.to_native_dtype()
         tiles = np.zeros(axes.extents(spec.shape), dtype.newbyteorder("="))
         place_tiles(payloads, tiles, cut=self.options.chunk_shape is not None)
@@ -159,7 +168,7 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
 
     def _tiles_of(self, selection: Any, shape: tuple[int, ...]) -> list[int]:
         """Return the numbers of the tiles that a selection of a chunk touches."""
-        axes = self.options.axes(len(shape))
+        axes = self.options.axes(shape)
         tiles, *_ = axes.extents(shape)
         basic = isinstance(selection, tuple) and len(selection) == len(shape)
         if not basic or not all(isinstance(key, (slice, int)) for key in selection):
@@ -194,3 +203,26 @@ class TileSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, metacla
             (number, b"" if part is None else part.to_bytes())
             for number, part in zip(wanted, parts, strict=True)
         ]
+
+
+def _as_specified(chunk: Array, spec: ArraySpec) -> Array:
+    """Return a chunk in the shape and dtype that its specification, and so the decoder, has.
+
+    Filters may hand it on flat, or floats as integers of their bits. As zarr's own serializer, this takes
+    the bytes for what the specification says.
+
+    Raises
+    ------
+    InputError
+        When they are fewer or more.
+    """
+    dtype = spec.dtype.to_native_dtype()
+    if (chunk.shape, chunk.dtype) == (spec.shape, dtype):
+        return chunk
+    size = math.prod(spec.shape) * dtype.itemsize
+    if chunk.nbytes != size:
+        raise InputError(
+            f"a filter before eocodec.tile gives {chunk.shape} samples of {chunk.dtype.name}, which do not fit "
+            f"the {spec.shape} of {dtype.name} that zarr will read: leave the filter out"
+        )
+    return np.ascontiguousarray(chunk).reshape(-1).view(dtype).reshape(spec.shape)

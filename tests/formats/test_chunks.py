@@ -4,18 +4,24 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eocodec.hdf5
+import eocodec.xarray
 from eocodec import EncodeSettings, encode_tile
 from eocodec.errors import ChecksumError, FormatError, InputError, LimitError, TruncatedError
 from eocodec.formats import chunks
 from eocodec.formats.chunk_axes import chunk_axes
 from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.chunks import decode_tiles, encode_tiles, table_size, tile_ranges
+from eocodec.numcodecs import Eocodec
 from eocodec.payload import build_payload
+from eocodec.zarr import TileSerializer
 
 LOSSLESS = EncodeSettings(lossless=True)
+DATASET = xr.Dataset({"dn": (("y", "x"), np.ones((40, 40), "u2"))})
 STACK = np.random.default_rng(3).integers(0, 4000, (3, 2, 12, 20)).astype("uint16")
 
 RULE = [
@@ -64,6 +70,30 @@ def test_unfolding_undoes_folding(leading, order, sizes):
 def test_folding_keeps_rows_bands_and_times_apart():
     chunk = STACK.transpose(2, 3, 0, 1)
     assert np.array_equal(chunk_axes(4, ("y", "x", "time", "band")).fold(chunk), STACK)
+
+
+@pytest.mark.parametrize(
+    ("shape", "roles"),
+    [
+        ((512, 512, 10), "RCB"),
+        ((3, 512, 512, 10), "TRCB"),
+        ((32, 32, 1), "RCB"),
+        ((40, 48, 10), "RCB"),
+        ((39, 48, 10), "BRC"),
+        ((48, 39, 10), "BRC"),
+        ((31, 512, 1), "BRC"),
+        ((128, 128, 32), "RCB"),
+        ((512, 512, 33), "BRC"),
+        ((10, 512, 16), "BRC"),
+        ((10, 512, 512), "BRC"),
+        ((512, 10), "RC"),
+        ((64, 64, 0), "BRC"),
+    ],
+)
+def test_a_short_last_axis_of_a_chunk_without_names_is_bands(shape, roles):
+    assert "".join("TBRC"[role] for role in chunk_axes(len(shape), None, shape).roles) == roles
+    named = chunk_axes(len(shape), (None,) * len(shape), shape)
+    assert named == chunk_axes(len(shape))
 
 
 def test_dims_of_another_rank_are_refused():
@@ -150,6 +180,41 @@ def test_nothing_asked_for_is_lossless():
 
 
 @pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"max_error": np.float32(10)}, {"max_error": 10.0}),
+        ({"max_error": np.array([1, 2], "i2")}, {"max_error": [1, 2]}),
+        ({"max_error": np.array(3.5)}, {"max_error": 3.5}),
+        ({"max_error": [np.float32(0.5), None]}, {"max_error": [0.5, None]}),
+        ({"quality": np.int64(4)}, {"quality": 4}),
+        ({"quality": 4.0}, {"quality": 4}),
+        ({"lossless": np.True_}, {"lossless": True}),
+        ({"nodata": np.uint16(65535)}, {"nodata": 65535}),
+        ({"nodata": 2**64 - 1}, {"nodata": 2**64 - 1}),
+        ({"nodata": np.float32(np.nan)}, {}),
+        ({"dims": np.array(["y", "x"])}, {"dims": ["y", "x"]}),
+        ({"chunk_shape": np.array([4, 5])}, {"chunk_shape": [4, 5]}),
+    ],
+)
+def test_numbers_of_numpy_are_those_of_python(given, plain):
+    said = ChunkOptions(**given).to_json()
+    assert said == plain
+    assert json.loads(json.dumps(said)) == plain
+    assert ChunkOptions(**given) == ChunkOptions(**plain)
+
+
+@pytest.mark.parametrize("wrong", ["10", True, [1.0], None])
+def test_bounds_of_tiles_that_are_no_numbers_are_refused_by_name(wrong):
+    for name in ("max_error", "max_relative_error", "max_error_sqrt"):
+        if wrong is None:
+            assert getattr(EncodeSettings(**{name: None}), name) is None
+            continue
+        with pytest.raises(InputError, match=f"{name} is a number, not"):
+            EncodeSettings(**{name: wrong})
+    assert EncodeSettings(max_error=np.float32(10)).max_error == 10
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"quality": 0}, "quality"),
@@ -157,10 +222,55 @@ def test_nothing_asked_for_is_lossless():
         ({"quality": 2, "lossless": True}, "exclude"),
         ({"max_error": -1}, "error"),
         ({"dims": "yx"}, "several names"),
-        ({"nodata": "none"}, "no number"),
+        ({"nodata": "none"}, "nodata is a number, not 'none'"),
+        ({"nodata": True}, "nodata is a number, not True"),
+        ({"quality": "4"}, "quality is a number, not '4'"),
+        ({"quality": 2.5}, "quality is a whole number, not 2.5"),
+        ({"quality": True}, "quality is a number, not True"),
+        ({"quality": np.nan}, "quality is a whole number"),
+        ({"max_error": "10"}, "max_error is a number, not '10'"),
+        ({"max_error": True}, "max_error is a number, not True"),
+        ({"max_error": [1, "2"]}, "max_error is a number, not '2'"),
+        ({"max_error": [1, np.inf]}, "max_error must be a finite number"),
+        ({"max_error": []}, "max_error names no band"),
+        ({"max_error": {"B02": 1}}, "max_error is a number"),
+        ({"max_relative_error": "1%"}, "max_relative_error is a number, not '1%'"),
+        ({"max_relative_error": [0.1]}, "max_relative_error is a number"),
+        ({"max_error_sqrt": np.nan}, "max_error_sqrt must be a finite number"),
+        ({"max_error_sqrt": 1j}, "max_error_sqrt is a number"),
+        ({"lossless": "yes"}, "lossless is True or False, not 'yes'"),
+        ({"lossless": 1}, "lossless is True or False, not 1"),
+        ({"model": 3}, "model is a name, not 3"),
+        ({"dims": [1, 2]}, "dims are several names"),
+        ({"dims": 3}, "dims are several names"),
+        ({"chunk_shape": "12"}, "chunk_shape is a whole number of at least 1 for each axis"),
+        ({"chunk_shape": [0, 2]}, "chunk_shape is a whole number of at least 1"),
+        ({"chunk_shape": [2.5, 2]}, "chunk_shape is a whole number, not 2.5"),
+        ({"chunk_shape": 4}, "chunk_shape is a whole number"),
+        ({"chunk_shape": [2, 2], "dims": ["y"]}, "dims .* name 1 axes; the array has 2"),
         ({"level": 3}, "unknown keys level"),
     ],
 )
 def test_options_that_cannot_be_are_refused(given, message):
     with pytest.raises(InputError, match=message):
         ChunkOptions.from_json(given)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda options: Eocodec(**options),
+        lambda options: TileSerializer(**options),
+        lambda options: eocodec.hdf5.filter(**options),
+        lambda options: eocodec.xarray.encoding(DATASET, **options),
+        lambda options: DATASET.eoc.to_eoc("/nowhere/x.eoc", **options),
+    ],
+    ids=["numcodecs", "zarr", "hdf5", "encoding", "to_eoc"],
+)
+@pytest.mark.parametrize("options", [{"max_error": "10"}, {"quality": "4"}, {"lossless": "yes"}])
+def test_every_container_refuses_the_same_options_with_the_same_words(give, options):
+    with pytest.raises(InputError) as found:
+        ChunkOptions(**options)
+    with pytest.raises(InputError) as other:
+        give(options)
+    assert str(other.value) == str(found.value)
