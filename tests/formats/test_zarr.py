@@ -3,11 +3,14 @@
 import asyncio
 import json
 import pickle
+import re
+import warnings
 
 import numpy as np
 import pytest
 import rasterio
 import zarr
+import zarr.codecs.numcodecs
 from hypothesis import given, settings
 from zarr.core.buffer import BufferPrototype, default_buffer_prototype
 from zarr.registry import get_codec_class
@@ -224,6 +227,169 @@ def test_arrays_that_cannot_be_coded_are_refused_at_once(dtype, chunks, serializ
         zarr.create_array(
             {}, shape=(4, 3, 2**14, 2**14), chunks=chunks, dtype=dtype, serializer=serializer
         )
+
+
+def quiet(name, **options):
+    """Return a numcodecs filter of zarr, without the warning that it is not in the specification."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(zarr.codecs.numcodecs, name)(**options)
+
+
+FILTERS = {
+    "transpose": (zarr.codecs.TransposeCodec, {"order": (2, 0, 1)}),
+    "delta": ("Delta", {"dtype": "<f4"}),
+    "bitround": ("BitRound", {"keepbits": 11}),
+    "bitround of all bits": ("BitRound", {"keepbits": 23}),
+    "quantize": ("Quantize", {"digits": 3, "dtype": "<f4"}),
+    "astype": ("AsType", {"encode_dtype": "<f8", "decode_dtype": "<f4"}),
+    "scale": (
+        "FixedScaleOffset",
+        {"offset": -0.1, "scale": 10000, "dtype": "<f4", "astype": "<u2"},
+    ),
+    "scale in place": ("FixedScaleOffset", {"offset": 0, "scale": 10000, "dtype": "<f4"}),
+}
+
+
+@pytest.mark.parametrize("shards", [None, (64, 96, 4)])
+@pytest.mark.parametrize("kind", FILTERS)
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr")
+@pytest.mark.filterwarnings("ignore:.*sharding_indexed.*")
+def test_filters_before_the_codec_lose_nothing_more(kind, shards, stack):
+    field = (stack[:4, :50, :90] / np.float32(1e4) - np.float32(0.1)).transpose(1, 2, 0)
+    maker, options = FILTERS[kind]
+    chosen = quiet(maker, **options) if isinstance(maker, str) else maker(**options)
+    stores = {}, {}
+    for store, serializer in zip(stores, (TileSerializer(), "auto"), strict=True):
+        array = create(
+            np.ascontiguousarray(field),
+            store,
+            chunks=(32, 48, 4),
+            shards=shards,
+            serializer=serializer,
+            filters=[chosen],
+        )
+        array[:7, 3] = field[:7, 3]
+    own, other = (zarr.open_array(store, mode="r") for store in stores)
+    assert np.array_equal(own[:], other[:])
+    assert np.array_equal(own[33:40, 7, 1:3], other[33:40, 7, 1:3])
+
+
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr")
+def test_a_filter_whose_samples_do_not_fit_is_refused_while_writing():
+    class Halving(zarr.codecs.numcodecs.Delta):
+        async def _encode_single(self, chunk_data, chunk_spec):
+            whole = chunk_data.as_numpy_array().ravel()
+            return chunk_spec.prototype.nd_buffer.from_numpy_array(whole[::2])
+
+    store = {}
+    array = zarr.create_array(
+        store,
+        shape=(8, 8),
+        chunks=(8, 8),
+        dtype="u2",
+        filters=[Halving(dtype="<u2")],
+        serializer=TileSerializer(),
+        compressors=None,
+    )
+    with pytest.raises(InputError, match="leave the filter out"):
+        array[:] = np.arange(64).reshape(8, 8)
+    assert set(store) == {"zarr.json"}
+
+
+@pytest.mark.parametrize("kind", ["packbits", "astype"])
+def test_types_without_a_code_are_refused_whatever_filters_make_of_them(kind):
+    chosen = (
+        quiet("PackBits")
+        if kind == "packbits"
+        else quiet("AsType", encode_dtype="u1", decode_dtype="bool")
+    )
+    with pytest.raises(InputError, match="cannot code dtype bool"):
+        zarr.create_array(
+            {},
+            shape=(8, 8),
+            chunks=(8, 8),
+            dtype="bool",
+            filters=[chosen],
+            serializer=TileSerializer(),
+            compressors=None,
+        )
+
+
+def test_bounds_of_bands_that_a_filter_moves_are_those_of_the_moved_bands(stack):
+    last = np.ascontiguousarray(stack.transpose(1, 2, 0))
+    serializer = TileSerializer(max_error=[4.0] * 10, dims=["band", "y", "x"])
+    array = create(
+        last,
+        chunks=(64, 64, 10),
+        serializer=serializer,
+        filters=[zarr.codecs.TransposeCodec(order=(2, 0, 1))],
+    )
+    assert 0 < np.abs(array[:].astype(int) - last).max() <= 4
+
+
+@pytest.mark.parametrize("shards", [None, (256, 128, 10)])
+def test_bands_in_a_short_last_axis_are_bands(stack, shards):
+    """Also at the edges: chunks are whole there, so their axes are those of the others."""
+    last = np.ascontiguousarray(stack.transpose(1, 2, 0))[:100, :70]
+    store = {}
+    serializer = TileSerializer(max_error=[4.0] * 10)
+    array = create(last, store, chunks=(64, 64, 10), shards=shards, serializer=serializer)
+    assert 0 < np.abs(array[:].astype(int) - last).max() <= 4
+    if shards is None:
+        whole = np.zeros((10, 64, 64), "u2")
+        whole[:, :36, :6] = stack[:, 64:100, 64:70]
+        settings = eocodec.EncodeSettings(max_error=(4.0,) * 10)
+        assert chunk_bytes(store, "c/1/1/0") == eocodec.encode_tile(whole, settings)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "?", "c8", "c16", "M8[s]", "m8[s]", "S3", "U2"])
+def test_dtypes_without_a_code_are_refused_by_name_before_anything_is_written(dtype):
+    store, name = {}, np.dtype(dtype).name
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(InputError, match=f"cannot code dtype {re.escape(name)}; use"),
+    ):
+        warnings.simplefilter("ignore")
+        zarr.create_array(
+            store, shape=(8, 8), chunks=(8, 8), dtype=dtype, serializer=TileSerializer()
+        )
+    assert store == {}
+
+
+@pytest.mark.parametrize("chunks", [(2, 3, 24, 40), (4, 1, 12, 12)])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+def test_without_options_every_bit_is_kept(dtype, chunks):
+    size = np.dtype(dtype).itemsize
+    raw = np.random.default_rng(size).integers(0, 256, (*SERIES.shape[:3], 40 * size), "u1")
+    data = raw.view(dtype)
+    array = create(data, chunks=chunks, serializer=TileSerializer())
+    np.testing.assert_array_equal(array[:], data)
+
+
+def test_default_compressors_left_in_place_cost_a_little_and_change_nothing(stack):
+    stores = {}, {}
+    for store, options in zip(stores, ({}, {"compressors": "auto"}), strict=True):
+        create(stack, store, chunks=(10, 64, 64), serializer=TileSerializer(), **options)
+    alone, twice = (zarr.open_array(store) for store in stores)
+    assert np.array_equal(alone[:], twice[:])
+    assert 1 < twice.nbytes_stored() / alone.nbytes_stored() < 1.01
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "arguments"),
+    [
+        (3, {"filters": [TileSerializer()]}),
+        (3, {"filters": TileSerializer()}),
+        (2, {"compressors": TileSerializer()}),
+        (2, {"filters": [TileSerializer()]}),
+    ],
+)
+def test_in_any_other_place_it_says_where_it_belongs(zarr_format, arguments):
+    store = {}
+    with pytest.raises((TypeError, ValueError), match=r"for Zarr v2 compressors=eocodec.numcodecs"):
+        zarr.create_array(store, data=SERIES, zarr_format=zarr_format, **arguments)
+    assert store == {}
 
 
 def test_a_chunk_of_another_shape_is_an_error_not_zeros():
