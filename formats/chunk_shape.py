@@ -125,7 +125,7 @@ def decode_chunk(chunk: Buffer, axes: ChunkAxes | None = None) -> Array:
     """
     told, data = parse_chunk_shape(chunk)
     tiles = decode_tiles(data)
-    told = told or ChunkShape.plain(tiles.shape, axes)  # type: ignore[arg-type]
+    told = told or ChunkShape.plain(tiles.shape, axes)
     if told is None:
         raise FormatError(f"tiles of {tiles.shape} samples are no chunk of these axes")
     return told.unfold(tiles)

@@ -99,7 +99,9 @@ def filter(**options: Any) -> dict[str, Any]:
         When the model is not installed.
     """
     if options.get("chunk_shape") is not None:
-        raise InputError("chunk_shape is not for HDF5, which tells the filter: pass chunks to create_dataset")
+        raise InputError(
+            "chunk_shape is not for HDF5, which tells the filter: pass chunks to create_dataset"
+        )
     values = client_data(ChunkOptions.from_json(options))
     return {"compression": FILTER_ID, "compression_opts": values}
 

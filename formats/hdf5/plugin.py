@@ -115,7 +115,10 @@ def _apply(flags: int, count: int, values: Any, size: int, buffer_size: Any, buf
 
 
 def _tell(problem: str) -> None:
-    """Log a problem, and put it on HDF5's stack of errors, of which h5py's exception quotes the first."""
+    """Log a problem, and put it on HDF5's stack of errors, of which h5py's exception quotes the first.
+
+    Not so while chunks are read: HDF5 2 leaves that stack alone then.
+    """
     _log.error("%s", problem)
     numbers = [
         c_int64.in_dll(_lib, f"H5E_{name}_g").value for name in ("ERR_CLS", "PLINE", "CANTFILTER")

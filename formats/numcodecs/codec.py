@@ -18,7 +18,6 @@ from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.chunk_shape import ChunkShape, decode_chunk, parse_chunk_shape
 from eocodec.formats.chunks import decode_tiles, encode_tiles
 
-
 _OF_ZARR_3 = "for Zarr v3 pass serializer=eocodec.zarr.TileSerializer(...) and compressors=None"
 
 

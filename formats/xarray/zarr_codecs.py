@@ -110,7 +110,7 @@ def _compressor(codec: Any, itemsize: int, zarr_format: int) -> Any:
         if config["id"] == "blosc":
             shuffle = config["shuffle"]
             # -1 leaves the choice to the samples.
-            name = _SHUFFLES[shuffle if shuffle >= 0 else 2 if itemsize == 1 else 1]
+            name: Any = _SHUFFLES[shuffle if shuffle >= 0 else 2 if itemsize == 1 else 1]
             return zarr.codecs.BloscCodec(
                 cname=config["cname"],
                 clevel=config["clevel"],

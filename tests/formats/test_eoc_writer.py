@@ -409,3 +409,20 @@ def test_contradicting_nodata_raises():
     with pytest.raises(eocodec.InputError, match="nodata"):
         eocodec.compress(ARRAY, settings=settings, nodata=0)
     assert eocodec.open(eocodec.compress(ARRAY, settings=settings)).nodata == 5
+
+
+@pytest.mark.parametrize("number", [-1, 4, 2**40, 1.0, "1", None, True])
+def test_tiles_that_an_array_does_not_have_are_refused(number):
+    pixels = np.arange(64, dtype="u2").reshape(1, 8, 8)
+    buffer = io.BytesIO()
+    fields = {"shape": (1, 8, 8), "dtype": "u2", "name": "dn", "tile_size": 4}
+    payload = eocodec.encode_tile(pixels[:, :4, :4], LOSSLESS)
+    with eocodec.create(buffer, settings=LOSSLESS, **fields) as writer:
+        with pytest.raises(
+            eocodec.InputError, match=r"array 'dn' has no tile .*; its 4 tiles .* 0 to 3"
+        ):
+            writer.write_tile(number, payload)
+        writer.write_tile(np.int64(0), payload)
+        for box in (np.s_[0:4, 4:8], np.s_[4:8, 0:8]):
+            writer.write(box, pixels[:, *box])
+    assert np.array_equal(eocodec.decompress(buffer.getvalue()), pixels)

@@ -127,6 +127,12 @@ def test_bytes_that_are_no_such_chunk_are_an_error(kind, file, caplog):
     ("dtype", "options", "message"),
     [
         ("c8", {}, "integers and floats"),
+        ("?", {}, "integers and floats"),
+        ("S3", {}, "integers and floats"),
+        ([("a", "i4"), ("b", "f4")], {}, "integers and floats"),
+        (("f4", (3,)), {}, "integers and floats"),
+        (h5py.enum_dtype({"land": 1}, "u1"), {}, "integers and floats"),
+        (h5py.opaque_dtype("M8[s]"), {}, "integers and floats"),
         ("f2", {}, "float16"),
         ("u2", {"dims": ["y", "x"]}, "name 2 axes"),
         ("u2", {"max_error": [1.0, 2.0]}, "bands"),
@@ -134,21 +140,80 @@ def test_bytes_that_are_no_such_chunk_are_an_error(kind, file, caplog):
 )
 def test_datasets_that_cannot_be_coded_are_refused(dtype, options, message, file, caplog):
     chosen = eocodec.hdf5.filter(**options)
-    with pytest.raises(ValueError, match="create dataset"):
+    with pytest.raises(ValueError, match=f"create dataset .eocodec: .*{message}"):
         file.create_dataset("x", (4, 8, 8), dtype, chunks=(4, 8, 8), **chosen)
     assert message in caplog.text
     assert "x" not in file
 
 
-def test_other_filters_and_shapes_are_refused_by_direct_access(file):
-    shuffled = file.create_dataset(
-        "s", data=SERIES, chunks=SERIES.shape, shuffle=True, **eocodec.hdf5.filter()
-    )
-    plain = file.create_dataset("p", data=SERIES, chunks=SERIES.shape, **eocodec.hdf5.filter())
+@pytest.mark.parametrize("before", [{"shuffle": True}, {"scaleoffset": 3}])
+def test_a_filter_before_is_refused_as_it_would_hide_the_samples(before, file):
+    (name,) = before
+    with pytest.raises(ValueError, match=f"the filter '{name}' comes before eocodec's: leave it"):
+        file.create_dataset(
+            "x", data=SERIES, chunks=SERIES.shape, **before, **eocodec.hdf5.filter()
+        )
+    assert "x" not in file
+
+
+def test_a_checksum_after_is_fine_but_not_for_direct_access(file):
+    options = {"data": SERIES, "chunks": SERIES.shape, **eocodec.hdf5.filter()}
+    summed = file.create_dataset("s", fletcher32=True, **options)
+    plain = file.create_dataset("p", **options)
+    assert np.array_equal(summed[...], SERIES)
     with pytest.raises(InputError, match="alone"):
-        eocodec.hdf5.read(shuffled)
+        eocodec.hdf5.read(summed)
     with pytest.raises(InputError, match="do not fit"):
         eocodec.hdf5.write(plain, SERIES[:2])
+
+
+def test_chunks_that_h5py_guesses_are_correct(file):
+    file.create_dataset("x", data=SERIES, **eocodec.hdf5.filter())
+    file.create_dataset("grows", data=SERIES, maxshape=(None, 3, 25, 41), **eocodec.hdf5.filter())
+    file["grows"].resize(6, axis=0)
+    file["grows"][4:] = SERIES[:2]
+    with reopened(file) as back:
+        assert np.array_equal(back["x"][...], SERIES)
+        assert np.array_equal(back["grows"][...], np.concatenate([SERIES, SERIES[:2]]))
+
+
+@pytest.mark.parametrize("data", [np.uint16(3), h5py.Empty("f4")])
+def test_datasets_without_chunks_are_refused_by_h5py(data, file):
+    with pytest.raises(TypeError, match="datasets don't support chunk/filter options"):
+        file.create_dataset("x", data=data, **eocodec.hdf5.filter())
+
+
+def test_text_of_any_length_passes_the_filter_by(file):
+    file.create_dataset(
+        "x", data=["a", "longer"], dtype=h5py.string_dtype(), chunks=(2,), **eocodec.hdf5.filter()
+    )
+    with reopened(file) as back:
+        assert back["x"].asstr()[...].tolist() == ["a", "longer"]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+def test_without_options_every_bit_is_kept(dtype, file):
+    size = np.dtype(dtype).itemsize
+    raw = np.random.default_rng(size).integers(0, 256, (3, 20, 30 * size), "u1")
+    file.create_dataset("x", data=raw.view(dtype), chunks=(3, 16, 16), **eocodec.hdf5.filter())
+    with reopened(file) as back:
+        np.testing.assert_array_equal(back["x"][...], raw.view(dtype))
+
+
+def test_bands_in_a_short_last_axis_are_bands(stack, file):
+    last = np.ascontiguousarray(stack.transpose(1, 2, 0))
+    options = eocodec.hdf5.filter(max_error=[4.0] * 10)
+    file.create_dataset("x", data=last, chunks=(64, 64, 10), **options)
+    with reopened(file) as back:
+        assert 0 < np.abs(back["x"][...].astype(int) - last).max() <= 4
+        own = eocodec.encode_tile(stack[:, :64, 64:], eocodec.EncodeSettings(max_error=(4.0,) * 10))
+        assert back["x"].id.read_direct_chunk((0, 64, 0)) == (0, own)
+        assert np.array_equal(eocodec.hdf5.read(back["x"]), back["x"][...])
+
+
+def test_the_shape_of_a_chunk_is_no_option():
+    with pytest.raises(InputError, match="pass chunks to create_dataset"):
+        eocodec.hdf5.filter(chunk_shape=[3, 16, 16])
 
 
 def test_client_data_of_another_shape_are_found(file, tmp_path):
