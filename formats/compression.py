@@ -23,12 +23,15 @@ _FIELD_ENDINGS = (
     ".grb",
     ".grb2",
 )
+_PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _FIELD_MAGICS = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"GRIB")
 
 
 def holds_fields(source: str | os.PathLike[str]) -> bool:
-    """Whether a file is netCDF or GRIB, by its ending or its first bytes."""
-    if PurePath(source).suffix.lower() in _FIELD_ENDINGS:
+    """Whether a file is netCDF or GRIB, by its ending or its first bytes, or one of them packed (.nc.gz)."""
+    name = PurePath(source)
+    inner = PurePath(name.stem) if name.suffix.lower() in _PACKED_ENDINGS else name
+    if inner.suffix.lower() in _FIELD_ENDINGS:
         return True
     try:
         with open(source, "rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from eocodec.formats.cf import Packing, malformed
 from eocodec.formats.eoc.metadata import ArrayHeader
 
 ROOM = "xarray"
@@ -43,14 +44,17 @@ def unit_text(header: ArrayHeader) -> str:
     if not isinstance(attrs, Mapping):
         return ""
     unit = attrs.get("units") if isinstance(attrs.get("units"), str) else ""
-    scale, offset = (_number(attrs.get(key)) for key in ("scale_factor", "add_offset"))
-    if scale is None and offset is None:
+    keys = [key for key in ("scale_factor", "add_offset") if key in attrs]
+    told = {key: _plain(attrs[key]) for key in keys}
+    packing = Packing.of(told)
+    if not keys or malformed(told):
         return str(unit)
-    packing = f"sample * {1 if scale is None else scale:g} + {offset or 0:g}"
-    return f"{unit} = {packing}" if unit else packing
+    text = f"sample * {packing.scale:g} + {packing.offset:g}"
+    return f"{unit} = {text}" if unit else text
 
 
-def _number(value: Any) -> float | None:
+def _plain(value: Any) -> Any:
+    """Return an attribute of a header without its dtype."""
     if isinstance(value, Mapping) and len(value) == 1:
         (value,) = value.values()
-    return float(value) if isinstance(value, (int, float)) else None
+    return value

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from eocodec.errors import InputError
+from eocodec.errors import InputError, MissingPackageError
+from eocodec.extras import needs
 
 FORMAT = "GRIB"
 
@@ -27,14 +28,18 @@ def open_grib(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
     Raises
     ------
     InputError
-        If it is no GRIB file, cfgrib is not installed, or does not show every message.
+        If it is no GRIB file, or cfgrib does not show every message.
+    MissingPackageError
+        cfgrib or ecCodes is not installed.
     """
     try:
-        import cfgrib
-        import eccodes
-    except (ImportError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: reading GRIB needs cfgrib: pip install eocodec[fields]"
+        with needs("fields", f"{path}: GRIB"):
+            import cfgrib
+            import eccodes
+    except RuntimeError as error:
+        # cfgrib is there, the library of ecCodes is not.
+        raise MissingPackageError(
+            f"{path}: GRIB needs ecCodes, which cannot be loaded: pip install 'eocodec[fields]'"
         ) from error
     options = {"indexpath": "", "read_keys": ["pv"], "errors": "raise"}
     try:
