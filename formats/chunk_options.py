@@ -40,6 +40,8 @@ class ChunkOptions:
         Keep every sample, as by default.
     nodata : int, float or None
         Samples of this value are kept exactly; NaN always is.
+    special : sequence of int or float, or None
+        Further values kept exactly, as nodata is.
     dims : sequence of str or None
         A name an axis of the chunks, see `chunk_axes`. None takes the last two as rows and columns,
         the one before as bands; or a short last axis as bands, see `bands_last`.
@@ -62,6 +64,7 @@ class ChunkOptions:
     max_error_sqrt: float | None = None
     lossless: bool = False
     nodata: int | float | str | None = None
+    special: Sequence[int | float | str] | None = None
     dims: Sequence[str | None] | None = None
     chunk_shape: Sequence[int] | None = None
 
@@ -100,8 +103,10 @@ class ChunkOptions:
         for name in ("max_error", "dims", "chunk_shape"):
             if isinstance(said.get(name), tuple):
                 said[name] = list(said[name])
-        if "nodata" in said and not math.isfinite(said["nodata"]):
-            said["nodata"] = "Infinity" if said["nodata"] > 0 else "-Infinity"
+        if "nodata" in said:
+            said["nodata"] = _plain(said["nodata"])
+        if "special" in said:
+            said["special"] = [_plain(value) for value in said["special"]]
         return said
 
     @property
@@ -111,6 +116,7 @@ class ChunkOptions:
         return EncodeSettings(
             lossless=not lossy,
             nodata=self.nodata,  # type: ignore[arg-type]
+            special=self.special or (),  # type: ignore[arg-type]
             model=self.model,
             layers=self.quality,
             max_error=self.max_error,  # type: ignore[arg-type]
@@ -169,6 +175,20 @@ def _nodata(name: str, value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
+def _special(name: str, value: Any) -> tuple[float, ...] | None:
+    if not _is_list(value):
+        raise InputError(f"{name} are several numbers, not {value!r}")
+    kept = [_nodata(name, one) for one in value]
+    return tuple(one for one in kept if one is not None) or None
+
+
+def _plain(value: float) -> float | str:
+    """Return a number as JSON can hold it."""
+    if math.isfinite(value):
+        return value
+    return "Infinity" if value > 0 else "-Infinity"
+
+
 def _dims(name: str, value: Any) -> tuple[str | None, ...]:
     names = tuple(value) if _is_list(value) else ()
     if not names or any(one is not None and not isinstance(one, str) for one in names):
@@ -191,6 +211,7 @@ _PARSERS = {
     "max_error_sqrt": _number,
     "lossless": _flag,
     "nodata": _nodata,
+    "special": _special,
     "dims": _dims,
     "chunk_shape": _extents,
 }

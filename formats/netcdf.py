@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,16 @@ import numpy as np
 import xarray as xr
 
 from eocodec.errors import EocodecError, InputError
+from eocodec.extras import needs
+from eocodec.xarray.dimensions import (
+    FILE_DIMENSIONS,
+    REPEATED,
+    Dimension,
+    distinct_dims,
+    file_dimensions,
+    repeated_dims,
+    repeated_dims_allowed,
+)
 
 _FORMATS = (
     "NETCDF3_CLASSIC",
@@ -21,6 +31,9 @@ _FORMATS = (
     "NETCDF4_CLASSIC",
     "NETCDF4",
 )
+_OTHER_FILTERS = ("zstd", "bzip2", "blosc", "szip")
+# As long as the name that it gets: netCDF-3 then renames without moving anything.
+_UNNAMED_FILL = "xFillValue"
 _BLOCK = 2**22
 
 
@@ -31,7 +44,9 @@ def open_netcdf(path: str | os.PathLike[str]) -> Iterator[tuple[xr.Dataset, str]
     Raises
     ------
     InputError
-        If it is no netCDF file, netCDF4 is not installed, or it holds groups or types of its own.
+        If it is no netCDF file, or it holds groups or types of its own.
+    MissingPackageError
+        netCDF4 is not installed.
     """
     netcdf = _netcdf4(path)
     if not os.path.exists(path):
@@ -40,6 +55,10 @@ def open_netcdf(path: str | os.PathLike[str]) -> Iterator[tuple[xr.Dataset, str]
         with netcdf.Dataset(os.fspath(path)) as file:
             data_model, groups = str(file.data_model), list(file.groups)
             types = [*file.cmptypes, *file.vltypes, *file.enumtypes]
+            dimensions = {
+                str(name): Dimension(len(dim), bool(dim.isunlimited()))
+                for name, dim in file.dimensions.items()
+            }
     except OSError as error:
         raise InputError(f"{path} is no netCDF file: {error.strerror or error}") from error
     if groups or types:
@@ -48,11 +67,31 @@ def open_netcdf(path: str | os.PathLike[str]) -> Iterator[tuple[xr.Dataset, str]
             f"{path} has {what}: {', '.join(names)}; only plain files can be compressed"
         )
     try:
-        ds = xr.open_dataset(path, engine="netcdf4", decode_cf=False, cache=False)
+        with repeated_dims_allowed():
+            ds = xr.open_dataset(path, engine="netcdf4", decode_cf=False, cache=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     with ds:
+        variables, repeated = distinct_dims(ds.variables)
+        if repeated:
+            encoding = ds.encoding | {REPEATED: repeated}
+            ds = xr.Dataset(variables, attrs=ds.attrs)
+            ds.encoding = encoding
+        ds.encoding[FILE_DIMENSIONS] = dimensions
         yield ds, data_model
+
+
+def not_kept(ds: xr.Dataset) -> list[str]:
+    """Say what of a netCDF file is not kept with its variables; nothing of other datasets."""
+    lost: dict[str, list[str]] = {}
+    for name, variable in ds.variables.items():
+        for key in _OTHER_FILTERS:
+            if variable.encoding.get(key):
+                lost.setdefault(key, []).append(str(name))
+    return [
+        f"the compression filter {key} of {', '.join(names)} is not kept: netCDF is written without it"
+        for key, names in lost.items()
+    ]
 
 
 def write_netcdf(
@@ -103,24 +142,31 @@ def write_netcdf(
 
 
 def _fill(file: Any, ds: xr.Dataset, progress: Callable[[int], object] | None) -> None:
-    unlimited = ds.encoding.get("unlimited_dims", ())
-    for dim, size in ds.sizes.items():
-        file.createDimension(dim, None if dim in unlimited else size)
+    for name, dim in file_dimensions(ds).items():
+        file.createDimension(name, None if dim.unlimited else dim.size)
+    again = repeated_dims(ds)
     _set_attributes(file, ds.attrs)
     named = {str(name): variable for name, variable in ds.variables.items()}
     axes_first = sorted(named, key=lambda name: name not in ds.sizes)
-    created = [(named[name], _create(file, name, named[name])) for name in axes_first]
+    created = []
+    for name in axes_first:
+        dims = [again.get(str(dim), str(dim)) for dim in named[name].dims]
+        created.append((named[name], _create(file, name, named[name], dims)))
     for variable, into in created:
         for box in _boxes(variable):
             values = variable[box].values
             into[box] = values.astype("S1") if values.dtype.kind == "S" else values
             if progress is not None:
                 progress(values.size)
+        if _UNNAMED_FILL in into.ncattrs():
+            # netCDF takes one of another type, which some files have, only so and after the samples.
+            into.renameAttribute(_UNNAMED_FILL, "_FillValue")
 
 
-def _create(file: Any, name: str, variable: xr.Variable) -> Any:
+def _create(file: Any, name: str, variable: xr.Variable, dims: Sequence[str]) -> Any:
     attrs = dict(variable.attrs)
     fill = attrs.pop("_FillValue", None)
+    odd_fill, fill = (None, fill) if _fills(fill, variable.dtype) else (fill, None)
     dtype: Any = variable.dtype
     if dtype.kind in "OU":
         dtype = str
@@ -137,11 +183,21 @@ def _create(file: Any, name: str, variable: xr.Variable) -> Any:
         chunks = encoding.get("chunksizes")
         if chunks and len(chunks) == variable.ndim:
             options["chunksizes"] = tuple(chunks)
-    into = file.createVariable(name, dtype, variable.dims, fill_value=fill, **options)
+    into = file.createVariable(name, dtype, dims, fill_value=fill, **options)
     into.set_auto_maskandscale(False)
     into.set_auto_chartostring(False)
     _set_attributes(into, attrs)
+    if odd_fill is not None:
+        into.setncattr(_UNNAMED_FILL, odd_fill)
     return into
+
+
+def _fills(fill: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a `_FillValue` is None, or one that netCDF takes for samples of a dtype."""
+    if fill is None or dtype.kind in "OUS":
+        return True
+    value = np.asarray(fill)
+    return value.size == 1 and value.dtype == dtype
 
 
 def _set_attributes(into: Any, attrs: Mapping[Any, Any]) -> None:
@@ -171,8 +227,6 @@ def _boxes(variable: xr.Variable) -> Iterator[tuple[slice, ...]]:
 
 
 def _netcdf4(path: Any) -> Any:
-    try:
+    with needs("fields", f"{path}: netCDF"):
         import netCDF4
-    except ImportError as error:
-        raise InputError(f"{path}: netCDF needs netCDF4: pip install eocodec[fields]") from error
     return netCDF4

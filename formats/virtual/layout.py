@@ -14,6 +14,7 @@ from xarray.backends import FileManager
 from zarr.core.buffer import Buffer
 
 from eocodec.errors import UnsupportedError
+from eocodec.formats.cf import seen_attrs
 from eocodec.formats.eoc import ArrayHeader, ArrayReader, Reader
 from eocodec.numcodecs import Eocodec
 from eocodec.virtual.chunk_grid import ChunkGrid, chunk_grid
@@ -81,7 +82,8 @@ def zarr_layout(files: FileManager[Reader], zarr_format: int) -> ZarrLayout:
         grid = _grid(header, variable)
         # Nothing is computed: of these zeros only what describes them gets into the store.
         zeros = dask.array.zeros(grid.shape, dtype=header.dtype, chunks=grid.shape)
-        ds[header.name] = xr.Variable(variable.dims, zeros, variable.attrs)
+        own = seen_attrs(variable.attrs, variable.dtype)
+        ds[header.name] = xr.Variable(variable.dims, zeros, own)
         encoding[header.name] = {"chunks": grid.chunk_shape, **_codec(grid, zarr_format)}
         arrays.append(_chunks(reader.array(number), grid))
     held: dict[str, Buffer] = {}

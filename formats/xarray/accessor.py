@@ -34,7 +34,8 @@ class EocAccessor:
         Variables of two and more axes become arrays; a tile holds all bands or levels of one time. Those on
         Dask are encoded tile by tile where Dask computes them, on the cluster of the current client too; the
         others a row of tiles at a time in `threads`. What is left, and the attributes, goes to the header.
-        Coordinates are kept without loss.
+        Coordinates are kept without loss, and so are variables that are no fields (flags, masks, counts,
+        identifiers, a single axis) unless an option names them.
 
         Parameters
         ----------
@@ -79,5 +80,14 @@ class EocArrayAccessor:
         target, **options
             As ``ds.eoc.to_eoc``.
         """
+        from eocodec.xarray.bounds import Asked
+
         name = "data" if self._array.name is None else self._array.name
-        EocAccessor(self._array.to_dataset(name=name)).to_eoc(target, **options)
+        # What is asked of a single array is asked of it by name, whatever it looks like.
+        own: dict[str, Any] = {
+            key: {str(name): value}
+            if key in Asked.__annotations__ and not isinstance(value, Mapping)
+            else value
+            for key, value in options.items()
+        }
+        EocAccessor(self._array.to_dataset(name=name)).to_eoc(target, **own)

@@ -56,12 +56,19 @@ class EocBackend(BackendEntrypoint):
             It is no container, damaged, cut, or needs a newer release.
         """
         # xarray imports every engine to find one; the codec itself is only loaded for use.
+        from eocodec.formats.cf import malformed
         from eocodec.xarray.reading import container_files, raw_dataset
 
         files = container_files(filename_or_obj, storage_options)
         try:
+            raw = raw_dataset(files, layers)
+            # What says nothing, such as a scale that is text, is shown as it is.
+            aside = {}
+            for name, variable in raw.variables.items():
+                own = {key: variable.attrs.pop(key) for key in malformed(variable.attrs)}
+                aside.update({name: own} if own else {})
             ds = xr.decode_cf(
-                raw_dataset(files, layers),
+                raw,
                 concat_characters=concat_characters,
                 mask_and_scale=mask_and_scale,
                 decode_times=decode_times,
@@ -70,6 +77,8 @@ class EocBackend(BackendEntrypoint):
                 use_cftime=use_cftime,
                 decode_timedelta=decode_timedelta,
             )
+            for name in set(aside) & set(ds.variables):
+                ds[name].attrs.update(aside[name])
         except BaseException:
             files.close()
             raise

@@ -12,16 +12,24 @@ import numpy.typing as npt
 import xarray as xr
 
 from eocodec.errors import InputError
+from eocodec.formats.cf import missing as missing
 from eocodec.formats.chunk_axes import ChunkAxes, Role
 from eocodec.formats.chunk_options import ChunkOptions
-from eocodec.formats.real_information import BitPairs
-from eocodec.xarray.stored import Packing, block_rows, blocks, special_values
+from eocodec.mask import MAX_FILLS
+from eocodec.xarray.stored import Packing, special_values
+from eocodec.xarray.survey import Survey, survey_field
 
 REAL_INFORMATION = 0.99
 """Share of the real information that is kept of fields of which nothing is asked."""
 
-_SAMPLED = 2**23
+MOST_SPECIAL = MAX_FILLS - 3
+"""Missing values of a variable that can be kept beside an error: NaN and the infinities take a place each."""
+
 _LEAST_PAIRS = 1000
+_INFORMATION = "% of the real information"
+_NO_INFORMATION = "no real information was found in it"
+_ALL_INFORMATION = "all of its mantissa bits hold real information"
+_SURPRISING = (_NO_INFORMATION, _ALL_INFORMATION)
 _BOUNDS = ("max_error", "max_relative_error", "max_error_sqrt")
 
 
@@ -39,6 +47,35 @@ class Asked(TypedDict, total=False):
     nodata: Any
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is kept of a variable, and how to say it.
+
+    Attributes
+    ----------
+    options : ChunkOptions
+        In the unit of the stored samples, as a CF reader sees them.
+    detail : str
+        What was asked, such as "max error 0.1 K", or why the variable is exact.
+    warning : str
+        What the user should know, "" where there is nothing.
+    """
+
+    options: ChunkOptions
+    detail: str = ""
+    warning: str = ""
+
+    @property
+    def mode(self) -> str:
+        """How the variable is coded: "exact", "within a bound" or "learned"."""
+        if self.options.quality is not None:
+            return "learned"
+        settings = self.options.settings
+        bands = len(settings.max_error) if isinstance(settings.max_error, tuple) else 1
+        bounds = settings.bounds(bands)
+        return "exact" if bounds is None or bounds.exact else "within a bound"
+
+
 def stored_options(
     name: str,
     variable: xr.Variable,
@@ -47,10 +84,23 @@ def stored_options(
     axes: ChunkAxes,
     stored: Callable[[], xr.Variable],
 ) -> ChunkOptions:
-    """Return the options of a variable in the unit of its stored samples, which may be packed.
+    """Return the options of a variable in the unit of its stored samples; see `plan_of`."""
+    return plan_of(name, variable, asked, packing, axes, stored).options
 
-    Packed samples are never bounded below one of their steps: they are kept exactly instead. Where a
-    relative bound meets an offset of the packing, the smallest magnitude of each level tells the bound.
+
+def plan_of(
+    name: str,
+    variable: xr.Variable,
+    asked: Asked,
+    packing: Packing,
+    axes: ChunkAxes,
+    stored: Callable[[], xr.Variable],
+) -> Plan:
+    """Return what is kept of a variable, in the unit of its stored samples, which may be packed.
+
+    Bounds hold for the samples as a CF reader sees them. Packed samples are never bounded below one of
+    their steps: they are kept exactly instead. Where a relative bound meets an offset of the packing, the
+    smallest magnitude of each level tells the bound.
 
     Parameters
     ----------
@@ -79,15 +129,25 @@ def stored_options(
     options = ChunkOptions.from_json(given)
     if options.lossless and (of_range, kept) != (None, None):
         raise InputError("lossless and another bound exclude each other")
-    special = special_values(variable)
-    if options.nodata is None:
-        options = replace(options, nodata=special[0] if special else None)
-    elif options.nodata not in special:
-        special.insert(0, float(options.nodata))
-    if (of_range, kept) == (None, None) and not any(
+    told: list[Any] = [] if options.nodata is None else [options.nodata]
+    special = list(dict.fromkeys([*told, *special_values(variable)]))
+    options = replace(options, nodata=special[0] if special else None)
+    bounded = (of_range, kept) != (None, None) or any(
         getattr(options, key) is not None for key in _BOUNDS
-    ):
-        return options
+    )
+    if not bounded and options.quality is None:
+        return Plan(options)
+    if len(special) > MOST_SPECIAL:
+        return Plan(
+            _exact(options),
+            f"{len(special)} missing values",
+            f"{name} is kept exactly: it names {len(special)} missing values, at most {MOST_SPECIAL} "
+            "can be kept beside an error",
+        )
+    options = replace(options, special=tuple(special[1:]))
+    detail = _said(options, of_range, kept, _unit(variable))
+    if not bounded:
+        return Plan(options, detail)
     bands = axes.extents(variable.shape)[Role.BAND]
     allowed = (
         np.full(bands, np.inf) if options.max_error is None else _each(options.max_error, bands)
@@ -95,19 +155,18 @@ def stored_options(
     allowed = np.array([_divided(value, abs(packing.scale)) for value in allowed])
     relative, root = options.max_relative_error, options.max_error_sqrt
     shifted = packing.offset != 0 and (relative, root, kept) != (None, None, None)
-    if shifted or len(special) > 1 or (of_range, kept) != (None, None):
+    reason = ""
+    if shifted or (of_range, kept) != (None, None):
         survey = survey_field(stored(), axes, packing, special, information=kept is not None)
-        if survey.others:
-            # A tile knows one value as missing; another can only be kept with everything.
-            allowed[:] = 0
         if of_range is not None:
             allowed = np.minimum(allowed, of_range * (survey.high - survey.low))
         if kept is not None and survey.bits is not None:
-            bits = survey.bits.keepbits(kept)
-            if bits is None or bits >= survey.bits.mantissa or survey.bits.pairs < _LEAST_PAIRS:
+            bits, reason = _mantissa_bits(survey, kept)
+            if bits is None:
                 allowed[:] = 0
             else:
                 relative = min(relative or 1.0, 2.0 ** -(bits + 1))
+                detail = detail.replace(_INFORMATION, f"{_INFORMATION} ({bits} mantissa bits)")
         if shifted:
             steps = survey.smallest / abs(packing.scale)
             if relative is not None:
@@ -120,91 +179,60 @@ def stored_options(
     if np.dtype(variable.encoding.get("dtype") or variable.dtype).kind in "iu":
         allowed = np.floor(allowed)
     if not allowed.any():
-        return replace(options, max_error=0.0, max_relative_error=None, max_error_sqrt=None)
-    return replace(
-        options, max_error=_bound(allowed), max_relative_error=relative, max_error_sqrt=root
+        warning = f"{name} is kept exactly: {reason}" if reason in _SURPRISING else ""
+        return Plan(_exact(options), reason or f"{detail} leaves nothing to round", warning)
+    return Plan(
+        replace(
+            options, max_error=_bound(allowed), max_relative_error=relative, max_error_sqrt=root
+        ),
+        detail,
     )
 
 
-@dataclass
-class Survey:
-    """What a look at all samples of a variable finds; missing values, NaN and infinities left out.
-
-    Attributes
-    ----------
-    low, high : float
-        Least and largest sample, as stored; 0 without any.
-    smallest : ndarray, (levels,)
-        Least magnitude of the values of each level, 0 without any.
-    others : bool
-        Whether samples have a missing value other than the first one.
-    bits : BitPairs or None
-        Bits of neighbours along the rows, of part of a large variable.
-    """
-
-    low: float
-    high: float
-    smallest: npt.NDArray[np.float64]
-    others: bool
-    bits: BitPairs | None
+def _mantissa_bits(survey: Survey, share: float) -> tuple[int | None, str]:
+    """Return the mantissa bits that hold a share of the real information; None, and why, where all are kept."""
+    found = survey.bits
+    if found is None or survey.low == survey.high:
+        return None, "all of its values are alike"
+    if found.pairs < _LEAST_PAIRS:
+        return None, "it has too few values to tell their real information"
+    bits = found.keepbits(share)
+    if bits is None:
+        return None, _NO_INFORMATION
+    if bits >= found.mantissa:
+        return None, _ALL_INFORMATION
+    return bits, ""
 
 
-def survey_field(
-    stored: xr.Variable,
-    axes: ChunkAxes,
-    packing: Packing,
-    special: Sequence[float],
-    *,
-    information: bool,
-) -> Survey:
-    """Look at all samples of a stored variable, a block at a time.
-
-    Bits are counted of floating-point samples, and of packed ones as float32; of others there are none.
-    Pairs with a zero do not count.
-    """
-    extents = axes.extents(stored.shape)
-    bits = None
-    if information and (stored.dtype.kind == "f" or packing.packed):
-        bits = BitPairs(stored.dtype if stored.dtype.kind == "f" else np.dtype(np.float32))
-    every = max(1, math.prod(extents) // _SAMPLED)
-    low, high, others = math.inf, -math.inf, False
-    smallest = np.full(extents[Role.BAND], np.inf)
-    for number, (_, _, part) in enumerate(blocks(stored, axes, block_rows(extents))):
-        samples = axes.fold(part.values)[0]
-        if stored.attrs.get("_Unsigned") == "true":
-            samples = samples.view(f"u{samples.dtype.itemsize}")
-        valid = np.isfinite(samples) if samples.dtype.kind == "f" else np.ones(samples.shape, bool)
-        for place, value in enumerate(special):
-            absent = missing(samples, value)
-            others |= place > 0 and bool(absent.any())
-            valid &= ~absent
-        if not valid.any():
-            continue
-        low = min(low, float(samples.min(where=valid, initial=samples[valid][0])))
-        high = max(high, float(samples.max(where=valid, initial=samples[valid][0])))
-        values = np.abs(packing.values(samples))
-        smallest = np.minimum(smallest, values.min(axis=(1, 2), where=valid, initial=np.inf))
-        if bits is not None and number % every == 0:
-            pairs = samples if samples.dtype.kind == "f" else packing.values(samples)
-            # Zeros are exact within any relative bound. Where they are many, every bit would tell of them.
-            told = valid & (pairs != 0)
-            across = pairs.shape[2] > 1
-            bits.add(
-                pairs if across else pairs.swapaxes(1, 2), told if across else told.swapaxes(1, 2)
-            )
-    if low > high:
-        low = high = 0.0
-    smallest[np.isinf(smallest)] = 0
-    return Survey(low, high, smallest, others, bits)
+def _exact(options: ChunkOptions) -> ChunkOptions:
+    bounds: dict[str, Any] = dict.fromkeys(_BOUNDS)
+    # Layers may be wanted all the same, for a preview; the guarantee after them is then of every sample.
+    return replace(options, **bounds | {"max_error": 0.0}, special=())
 
 
-def missing(samples: npt.NDArray[Any], value: float) -> npt.NDArray[np.bool_]:
-    """Return where samples are the special value `value`, which their dtype may round."""
-    if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            value = float(samples.dtype.type(value))
-    equal: npt.NDArray[np.bool_] = samples == value
-    return equal
+def _said(options: ChunkOptions, of_range: float | None, kept: float | None, unit: str) -> str:
+    """Say what was asked of a variable, bounds in the unit of its values."""
+    said = [] if options.quality is None else [f"quality {options.quality}"]
+    bound = options.max_error
+    if isinstance(bound, Sequence):
+        each = [value for value in bound if value is not None]
+        said += [f"max error {min(each):g} to {max(each):g} {unit}".rstrip()] if each else []
+    elif bound is not None:
+        said.append(f"max error {bound:g} {unit}".rstrip())
+    if options.max_relative_error is not None:
+        said.append(f"max error {100 * options.max_relative_error:g} % of the value")
+    if options.max_error_sqrt is not None:
+        said.append(f"max error {options.max_error_sqrt:g} times the square root of the value")
+    if of_range is not None:
+        said.append(f"max error {100 * of_range:g} % of the range")
+    if kept is not None:
+        said.append(f"{100 * kept:g} {_INFORMATION}")
+    return " and ".join(said)
+
+
+def _unit(variable: xr.Variable) -> str:
+    unit = variable.attrs.get("units")
+    return unit if isinstance(unit, str) else ""
 
 
 def _of(value: Any, name: str) -> Any:

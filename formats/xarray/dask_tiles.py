@@ -11,10 +11,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from eocodec.errors import EocodecError
-from eocodec.formats.chunk_axes import ChunkAxes, Role
+from eocodec.formats.chunk_axes import ChunkAxes
 from eocodec.formats.eoc import Writer
 from eocodec.tile import EncodeSettings, encode_tile
-from eocodec.xarray.stored import blocks
+from eocodec.xarray.stored import blocks_of_times
 
 # Payloads of so many blocks are held at a time; more keep more workers busy to the end of a round.
 _BLOCKS_A_ROUND = 64
@@ -44,37 +44,43 @@ def write_chunked(
         Called with the number of samples written since the last call.
     """
     header = next(array for array in writer.arrays if array.name == name)
-    _, bands, height, width = axes.extents(variable.shape)
-    _, tile_rows, tile_columns = header.tile_size
+    times, bands, height, width = axes.extents(variable.shape)
+    tile_planes, tile_rows, tile_columns = header.tile_size
+    # A tile holds part of the levels of one time, or several times.
+    times_at_once = max(1, tile_planes // bands)
     round_: list[Any] = []
-    for number, rows, row in blocks(variable, axes, min(tile_rows, height)):
-        planes = slice(number * bands, (number + 1) * bands)
-        for left in range(0, width, tile_columns):
-            columns = slice(left, min(left + tile_columns, width))
-            tiles: list[_Tile] = []
-            for tile in header.grid.touched((planes, rows, columns)):
-                own = header.grid.box(tile)[0]
-                within = slice(own.start - planes.start, own.stop - planes.start)
-                tiles.append((tile, header.place(tile), within, writer.tile_settings(tile, name)))
-            block = _columns(row, axes, columns).data
-            round_.append(dask.delayed(_encode)(block, axes, header.dtype, tiles, pure=False))
-            if len(round_) == _BLOCKS_A_ROUND:
-                _write_round(writer, name, round_, progress)
-                round_ = []
+    for first in range(0, times, times_at_once):
+        span = slice(first, min(first + times_at_once, times))
+        planes = slice(span.start * bands, span.stop * bands)
+        for top in range(0, height, tile_rows):
+            rows = slice(top, min(top + tile_rows, height))
+            for left in range(0, width, tile_columns):
+                columns = slice(left, min(left + tile_columns, width))
+                tiles: list[_Tile] = []
+                for tile in header.grid.touched((planes, rows, columns)):
+                    own = header.grid.box(tile)[0]
+                    within = slice(own.start - planes.start, own.stop - planes.start)
+                    settings = writer.tile_settings(tile, name)
+                    tiles.append((tile, header.place(tile), within, settings))
+                parts = blocks_of_times(variable, axes, span, rows, columns)
+                block = [part.data for part in parts]
+                round_.append(dask.delayed(_encode)(block, axes, header.dtype, tiles, pure=False))
+                if len(round_) == _BLOCKS_A_ROUND:
+                    _write_round(writer, name, round_, progress)
+                    round_ = []
     _write_round(writer, name, round_, progress)
 
 
-def _columns(row: xr.Variable, axes: ChunkAxes, columns: slice) -> xr.Variable:
-    if Role.COLUMN not in axes.roles:
-        return row
-    return row.isel({row.dims[axes.roles.index(Role.COLUMN)]: columns})
-
-
 def _encode(
-    block: npt.NDArray[Any], axes: ChunkAxes, dtype: np.dtype[Any], tiles: Sequence[_Tile]
+    block: Sequence[npt.NDArray[Any]],
+    axes: ChunkAxes,
+    dtype: np.dtype[Any],
+    tiles: Sequence[_Tile],
 ) -> list[tuple[int, bytes, int]]:
-    """Return number, payload and number of samples of each tile in a block."""
-    pixels = axes.fold(np.asarray(block))[0].astype(dtype, copy=False)
+    """Return number, payload and number of samples of each tile in a block: its parts, in order of time."""
+    folded = [axes.fold(np.asarray(part)) for part in block]
+    pixels = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in folded])
+    pixels = pixels.astype(dtype, copy=False)
     encoded = []
     for number, place, planes, settings in tiles:
         try:

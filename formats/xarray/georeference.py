@@ -63,10 +63,10 @@ def crs_of(ds: xr.Dataset, variable: xr.Variable) -> str | None:
     """Return the CRS that the grid mapping of a variable tells, "EPSG:n" or WKT2."""
     said = _grid_mapping_of(ds, variable)
     text = said.get("crs_wkt") or said.get(GRID_MAPPING)
-    if not text:
+    if not isinstance(text, str) or not text:
         return None
-    crs = _parsed(str(text))
-    return str(text) if crs is None else crs_text(crs)
+    crs = _parsed(text)
+    return text if crs is None else crs_text(crs)
 
 
 def transform_of(ds: xr.Dataset, variable: xr.Variable) -> Transform | None:
@@ -87,7 +87,8 @@ def transform_of(ds: xr.Dataset, variable: xr.Variable) -> Transform | None:
 
 def _grid_mapping_of(ds: xr.Dataset, variable: xr.Variable) -> dict[Any, Any]:
     name = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping")
-    name = name or GRID_MAPPING
+    if not isinstance(name, str):
+        name = GRID_MAPPING
     return ds.variables[name].attrs if name in ds.variables else {}
 
 

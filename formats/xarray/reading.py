@@ -16,6 +16,7 @@ from eocodec.formats.dataset_room import said
 from eocodec.formats.eoc import ArrayHeader, Reader
 from eocodec.formats.eoc import open as open_container
 from eocodec.formats.eoc.window import parse_index
+from eocodec.xarray.dimensions import parse_dimensions
 from eocodec.xarray.georeference import GRID_MAPPING, grid_mapping, pixel_centres
 from eocodec.xarray.small import parse_attrs, parse_dataset
 
@@ -40,6 +41,8 @@ class _LazyArray(BackendArray):
         Its header.
     dims : tuple of str
         Its axes as they are shown: in another order than in the header, or without one of extent 1.
+    dtype : numpy.dtype
+        What its samples are shown in: its dtype, or the integer of the same size and the other sign.
     layers : int or None
         Layers to decode; None decodes all.
     """
@@ -50,9 +53,10 @@ class _LazyArray(BackendArray):
         number: int,
         header: ArrayHeader,
         dims: tuple[str, ...],
+        dtype: np.dtype[Any],
         layers: int | None,
     ):
-        self.dtype = header.dtype
+        self.dtype = dtype
         self._stored = header.shape
         self._axes = [dims.index(dim) if dim in dims else None for dim in header.dims]
         self.shape = tuple(header.shape[header.dims.index(dim)] for dim in dims)
@@ -76,7 +80,8 @@ class _LazyArray(BackendArray):
         pixels = np.empty((len(planes), *size), self.dtype)
         if pixels.size:
             array = self._files.acquire(needs_lock=False).array(self._number)
-            pixels = array.read((rows, columns), bands=planes.tolist(), layers=self._layers)
+            read = array.read((rows, columns), bands=planes.tolist(), layers=self._layers)
+            pixels = read.astype(self.dtype, copy=False)
         return pixels.reshape(*chosen.planes.shape, *size)[(..., *chosen.cut)]
 
 
@@ -88,7 +93,8 @@ def raw_dataset(files: FileManager[Reader], layers: int | None) -> xr.Dataset:
         return _described(files, reader.arrays, described, layers)
     variables: dict[str, xr.Variable] = {}
     for number, header in enumerate(reader.arrays):
-        lazy = indexing.LazilyIndexedArray(_LazyArray(files, number, header, header.dims, layers))
+        array = _LazyArray(files, number, header, header.dims, header.dtype, layers)
+        lazy = indexing.LazilyIndexedArray(array)
         found = _coordinates(header)
         names = _names(header, found, variables)
         dims = [names.get(dim, dim) for dim in header.dims]
@@ -118,25 +124,38 @@ def _described(
         room = said(header)
         dims = _shown_dims(header, room.get("dims"))
         chunks = dict(zip(header.dims, _tile(header), strict=True))
+        dtype = _stored_dtype(header, room.get("dtype"))
         encoding = room.get("encoding")
         variables[header.name] = xr.Variable(
             dims,
-            indexing.LazilyIndexedArray(_LazyArray(files, number, header, dims, layers)),
+            indexing.LazilyIndexedArray(_LazyArray(files, number, header, dims, dtype, layers)),
             parse_attrs(room.get("attrs", {})),
             {
                 **(encoding if isinstance(encoding, Mapping) else {}),
                 "preferred_chunks": {dim: chunks[dim] for dim in dims},
-                "dtype": header.dtype,
+                "dtype": dtype,
             },
         )
     order = described.get("order", [])
     first = [name for name in order if name in variables] if isinstance(order, list) else []
     in_order = {name: variables[name] for name in dict.fromkeys([*first, *variables])}
     ds = _dataset(in_order, {}, attrs)
+    ds.encoding.update(parse_dimensions(described))
     unlimited = described.get("unlimited", [])
     if isinstance(unlimited, list) and unlimited:
         ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.sizes}
     return ds
+
+
+def _stored_dtype(header: ArrayHeader, told: Any) -> np.dtype[Any]:
+    """Return the dtype that a variable had, where its samples were coded as `_Unsigned` shows them."""
+    if told is None:
+        return header.dtype
+    signs = {"i": "u", "u": "i"}
+    other = f"{signs.get(header.dtype.kind, '')}{header.dtype.itemsize}"
+    if header.dtype.kind not in signs or told != np.dtype(other).name:
+        raise FormatError(f"array {header.name!r}: {told!r} is no dtype of {header.dtype} samples")
+    return np.dtype(other)
 
 
 def _shown_dims(header: ArrayHeader, told: Any) -> tuple[str, ...]:

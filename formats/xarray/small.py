@@ -38,9 +38,9 @@ def dump_variable(name: str, variable: xr.Variable) -> dict[str, Any]:
         When its dtype is none of numbers and text.
     """
     values = np.asarray(variable.values)
-    if values.dtype == object:
+    if values.dtype == object and all(isinstance(item, (str, bytes)) for item in values.flat):
         values = values.astype(str)
-    if values.dtype.kind not in _KINDS:
+    if values.dtype.kind not in _KINDS or (values.dtype.kind == "f" and values.dtype.itemsize > 8):
         raise InputError(f"variable {name!r} of {values.dtype} samples cannot be stored: drop it")
     dtype = {"S": f"S{values.dtype.itemsize}", "U": "str"}.get(values.dtype.kind, values.dtype.name)
     if values.dtype.kind == "S":
@@ -109,4 +109,7 @@ def _plain(value: Any) -> Any:
         return _plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, bytes):
+        # So netCDF4 shows a _FillValue that is text.
+        return value.decode("utf-8", "replace")
     return value if isinstance(value, (str, int, float, bool)) else str(value)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
+from eocodec.formats.cf import Packing as Packing
+from eocodec.formats.cf import fill_values, seen_attrs, seen_dtype
 from eocodec.formats.chunk_axes import ChunkAxes, Role, chunk_axes
 from eocodec.payload import DTYPES
-
-Array = npt.NDArray[Any]
 
 _FEW_SAMPLES = 2**17
 _MOST_SAMPLES = 2**24
 _BLOCK_SAMPLES = 2**22
-_FILL_KEYS = ("_FillValue", "missing_value")
 _AXES = {
     "T": "time",
     "Z": "level",
@@ -30,36 +27,20 @@ _AXES = {
 }
 
 
-@dataclass(frozen=True)
-class Packing:
-    """Value = sample * scale + offset, as netCDF's attributes scale_factor and add_offset say."""
-
-    scale: float = 1.0
-    offset: float = 0.0
-
-    @classmethod
-    def of(cls, said: Mapping[Any, Any]) -> Self:
-        """Return what attributes, or the encoding of a decoded variable, say."""
-        scale, offset = said.get("scale_factor"), said.get("add_offset")
-        return cls(
-            1.0 if scale is None else float(np.ravel(scale)[0]),
-            0.0 if offset is None else float(np.ravel(offset)[0]),
-        )
-
-    @property
-    def packed(self) -> bool:
-        """Whether values are others than the samples."""
-        return self != Packing()
-
-    def values(self, samples: Array) -> npt.NDArray[np.float64]:
-        """Return the values of samples."""
-        return samples.astype(np.float64) * self.scale + self.offset
-
-
 def stored_dtype(variable: xr.Variable) -> np.dtype[Any]:
     """Return the dtype that a variable is stored in, native byte order."""
     dtype: np.dtype[Any] = np.dtype(variable.encoding.get("dtype") or variable.dtype)
     return dtype.newbyteorder("=")
+
+
+def seen_encoding(variable: xr.Variable, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `kept` of the encoding of a variable, and its dtype, for samples stored as a CF reader sees them."""
+    dtype = stored_dtype(variable)
+    shown = seen_dtype(dtype, variable.encoding)
+    if shown == dtype:
+        return {"dtype": dtype, **kept}
+    told = {**kept, "_Unsigned": variable.encoding["_Unsigned"]}
+    return {"dtype": shown, **seen_attrs(told, dtype)}
 
 
 def codable(variable: xr.Variable) -> bool:
@@ -73,13 +54,9 @@ def has_samples(variable: xr.Variable) -> bool:
     return variable.size > 0 and stored_dtype(variable).newbyteorder("<") in DTYPES
 
 
-def special_values(variable: xr.Variable) -> list[float]:
-    """Return the samples that mean "missing", `_FillValue` first; NaN is always kept, and left out."""
-    found: list[float] = []
-    for room in (variable.encoding, variable.attrs):
-        for key in _FILL_KEYS:
-            found += [] if room.get(key) is None else map(float, np.ravel(room[key]).tolist())
-    return [value for value in dict.fromkeys(found) if not math.isnan(value)]
+def special_values(variable: xr.Variable) -> list[int | float]:
+    """Return the samples that mean "missing" as a CF reader sees them, `_FillValue` first, NaN left out."""
+    return fill_values({**variable.attrs, **variable.encoding}, stored_dtype(variable))
 
 
 def field_axes(
@@ -154,6 +131,42 @@ def blocks(
             if of_rows is not None:
                 key[of_rows] = span
             yield number, span, variable[tuple(key)]
+
+
+def blocks_of_times(
+    variable: xr.Variable, axes: ChunkAxes, times: slice, rows: slice, columns: slice
+) -> list[xr.Variable]:
+    """Return what of a variable lies at some times, rows and columns, not yet read: few parts, in order of time.
+
+    Parameters
+    ----------
+    variable : xr.Variable
+        A stored variable.
+    axes : ChunkAxes
+        Its axes; positions along those that are apart are numbered as times, the last one fastest.
+    times, rows, columns : slice
+        With start and stop.
+    """
+    apart = [axis for axis, role in enumerate(axes.roles) if role is Role.TILE]
+    key = [slice(None)] * variable.ndim
+    for role, span in ((Role.ROW, rows), (Role.COLUMN, columns)):
+        if role in axes.roles:
+            key[axes.roles.index(role)] = span
+    if not apart:
+        return [variable[tuple(key)]]
+    parts = []
+    shape = [variable.shape[axis] for axis in apart]
+    time = times.start
+    while time < times.stop:
+        at = np.unravel_index(time, shape)
+        last = int(at[-1])
+        run = min(shape[-1] - last, times.stop - time)
+        for axis, position in zip(apart, map(int, at), strict=True):
+            key[axis] = slice(position, position + 1)
+        key[apart[-1]] = slice(last, last + run)
+        parts.append(variable[tuple(key)])
+        time += run
+    return parts
 
 
 def block_rows(extents: tuple[int, int, int, int]) -> int:

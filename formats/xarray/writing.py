@@ -11,22 +11,27 @@ import numpy as np
 import xarray as xr
 from xarray import conventions
 
+from eocodec.distortion import Distortion
 from eocodec.errors import InputError
+from eocodec.formats.cf import FILL_KEYS, Packing, malformed, number, seen_dtype
 from eocodec.formats.chunk_axes import ChunkAxes
 from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.dataset_room import ROOM
 from eocodec.formats.eoc import ArrayHeader, Band, Writer, array_header, create
 from eocodec.formats.eoc.metadata import DEFAULT_TILE_SIZE, MAX_DESCRIBED
 from eocodec.formats.eoc.sink import Target
+from eocodec.formats.field_kinds import field_names
 from eocodec.tile import EncodeSettings
 from eocodec.xarray.bounds import Asked, stored_options
+from eocodec.xarray.cf_encoding import encode_variable
+from eocodec.xarray.dimensions import distinct_dims, dump_dimensions
 from eocodec.xarray.georeference import crs_of, transform_of
 from eocodec.xarray.small import dump_attrs, dump_variable
-from eocodec.xarray.stored import Packing, blocks, codable, field_axes, field_tile, has_samples
+from eocodec.xarray.stored import blocks, codable, field_axes, field_tile, has_samples
 
 _MOST_IN_HEADER = 4096
+_MOST_OF_ANY = 2**19
 _LONG_ROW = 2**18
-_NUMBERS = "iuf"
 _ENCODING = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
 
 
@@ -56,6 +61,23 @@ class StoredDataset:
 
 
 @dataclass(frozen=True)
+class WrittenArray:
+    """An array of a container: its name, the bytes of its tiles, their errors (None where not measured)."""
+
+    name: str
+    size: int
+    distortion: Distortion | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A container that was written: its bytes, and the variables that became arrays, by name."""
+
+    size: int
+    arrays: Mapping[str, WrittenArray]
+
+
+@dataclass(frozen=True)
 class _Array:
     """A stored variable that becomes an array: axes apart first, then bands, rows, columns."""
 
@@ -77,21 +99,27 @@ def write_dataset(
 ) -> None:
     """Write a dataset as a container; see `EocAccessor.to_eoc`."""
     variables, attrs = conventions.encode_dataset_coordinates(ds)
+    distinct, repeated = distinct_dims(variables)
+    fields = field_names(ds)
     stored, options = {}, {}
-    for key, variable in variables.items():
-        name = str(key)
-        stored[name] = conventions.encode_cf_variable(variable, name=name)
+    for name, variable in distinct.items():
+        stored[name] = encode_variable(name, variable)
         if has_samples(stored[name]):
-            own: Asked = {"lossless": True} if key in ds.coords else asked
+            named = any(isinstance(value, Mapping) and name in value for value in asked.values())
+            exact = name in ds.coords or not (name in fields or named)
+            own: Asked = {"lossless": True} if exact else asked
             axes = field_axes(variable, ds.variables)
             packing = Packing.of(variable.encoding)
             samples = partial(stored.__getitem__, name)
             options[name] = stored_options(name, variable, own, packing, axes, samples)
-            if options[name].nodata is not None and stored[name].dtype.kind in _NUMBERS:
-                fill = stored[name].dtype.type(options[name].nodata)
-                stored[name].attrs.setdefault("_FillValue", fill)
+            fill = options[name].nodata
+            if fill is not None and not any(key in stored[name].attrs for key in FILL_KEYS):
+                dtype = stored[name].dtype
+                stored[name].attrs["_FillValue"] = np.array(
+                    fill, seen_dtype(dtype, stored[name].attrs)
+                ).astype(dtype)[()]
     write_stored(
-        StoredDataset(stored, attrs, options, ds),
+        StoredDataset(stored, attrs, options, ds, dump_dimensions(ds, repeated)),
         target,
         tile_size=tile_size,
         threads=threads,
@@ -109,8 +137,8 @@ def write_stored(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[int], object] | None = None,
-) -> int:
-    """Write a dataset as it is stored; return the bytes of the container.
+) -> Written:
+    """Write a dataset as it is stored; return what came of it.
 
     Variables of two and more axes become arrays, and so do long ones of a single axis; the others go to
     the header.
@@ -140,7 +168,11 @@ def write_stored(
     ) as writer:
         for array in arrays:
             _write(writer, array, progress)
-    return writer.size
+    names = [array.header.name for array in arrays]
+    return Written(
+        writer.size,
+        {name: WrittenArray(name, writer.size_of(name), writer.distortion(name)) for name in names},
+    )
 
 
 def _divided(
@@ -153,6 +185,8 @@ def _divided(
         if codable(variable)
         or (variable.ndim == 1 and has_samples(variable) and variable.size > _MOST_IN_HEADER)
     }
+    for name in set(dataset.variables) - large:
+        _refuse_large(name, dataset.variables[name])
     if not large:
         rows = {
             name: variable.size
@@ -176,6 +210,18 @@ def _divided(
     return arrays, small
 
 
+def _refuse_large(name: str, variable: xr.Variable) -> None:
+    """Raise `InputError` for a variable that only a header could hold, and that is too large for it."""
+    if variable.size <= _MOST_OF_ANY:
+        return
+    kind = variable.dtype.kind
+    advice = "store it as float32 or float64, or " if kind == "f" else ""
+    raise InputError(
+        f"variable {name!r} of {variable.size} {'text' if kind in 'OSU' else variable.dtype} values is too "
+        f"large for what no tile can hold: {advice}drop it"
+    )
+
+
 def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: int) -> _Array:
     axes = field_axes(stored, dataset.context.variables)
     extents = axes.extents(stored.shape)
@@ -187,6 +233,9 @@ def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: in
     encoding = {key: stored.encoding[key] for key in _ENCODING if stored.encoding.get(key)}
     if encoding:
         room["encoding"] = encoding
+    shown = seen_dtype(stored.dtype.newbyteorder("="), stored.attrs)
+    if shown != stored.dtype:
+        room["dtype"] = stored.dtype.name
     if ordered != dims:
         room["dims"] = list(dims)
     if stored.ndim == 1:
@@ -201,7 +250,7 @@ def _array(dataset: StoredDataset, name: str, stored: xr.Variable, tile_size: in
         settings = replace(settings, max_error=least if many else bounds * extents[0])
     header = array_header(
         shape=shape,
-        dtype=stored.dtype,
+        dtype=shown,
         name=name,
         dims=ordered,
         tile_size=tile,
@@ -222,6 +271,7 @@ def _bands(ds: xr.Dataset, stored: xr.Variable) -> list[Band]:
     names = ds.variables[dim].values if dim in ds.variables else None
     if names is None or not all(isinstance(name, str) for name in names.tolist()):
         return []
+    wrong = malformed(stored.attrs)
     wave = ds.variables.get("wavelength")
     known = wave is not None and wave.dims == (dim,) and wave.attrs.get("units", "nm") == "nm"
     lengths = (
@@ -231,15 +281,11 @@ def _bands(ds: xr.Dataset, stored: xr.Variable) -> list[Band]:
         Band(
             name=str(name),
             wavelength_nm=None if np.isnan(length) else float(length),
-            scale=_number(stored.attrs.get("scale_factor")),
-            offset=_number(stored.attrs.get("add_offset")),
+            scale=None if "scale_factor" in wrong else number(stored.attrs.get("scale_factor")),
+            offset=None if "add_offset" in wrong else number(stored.attrs.get("add_offset")),
         )
         for name, length in zip(names, lengths, strict=True)
     ]
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _write(writer: Writer, array: _Array, progress: Callable[[int], object] | None) -> None:
@@ -251,8 +297,8 @@ def _write(writer: Writer, array: _Array, progress: Callable[[int], object] | No
         return
     _, bands, height, width = array.axes.extents(array.variable.shape)
     tile_rows = min(array.header.tile_size[1], height)
-    for number, rows, part in blocks(array.variable, array.axes, tile_rows):
-        planes = slice(number * bands, (number + 1) * bands)
+    for time, rows, part in blocks(array.variable, array.axes, tile_rows):
+        planes = slice(time * bands, (time + 1) * bands)
         pixels = array.axes.fold(np.asarray(part.values))[0]
         pixels = pixels.astype(array.header.dtype, copy=False)
         writer.write((planes, rows, slice(0, width)), pixels, array.header.name)

@@ -7,14 +7,14 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 import xarray as xr
-from xarray import conventions
 
 from eocodec.errors import InputError
 from eocodec.formats.chunk_axes import chunk_axes
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
 from eocodec.numcodecs import Eocodec
 from eocodec.xarray.bounds import Asked, stored_options
-from eocodec.xarray.stored import Packing, codable, stored_dtype, tile_shape
+from eocodec.xarray.cf_encoding import encode_variable
+from eocodec.xarray.stored import Packing, codable, seen_encoding, tile_shape
 from eocodec.xarray.zarr_codecs import is_foreign, scale_filters, translated
 from eocodec.zarr import TileSerializer
 
@@ -152,7 +152,7 @@ def _encoding_of(
         asked,
         Packing.of(variable.encoding),
         axes,
-        lambda: conventions.encode_cf_variable(variable, name=name),
+        lambda: encode_variable(name, variable),
     )
     configuration = options.to_json()
     filters = scale_filters(variable.encoding, zarr_format)
@@ -160,6 +160,7 @@ def _encoding_of(
         kept["filters"] = filters
         # Special values are not those of the samples that the filters give, and nothing is lost without them.
         configuration.pop("nodata", None)
+        configuration.pop("special", None)
         if zarr_format == 2:
             configuration["chunk_shape"] = chunks
     # Without a shape of its own, numcodecs is told by the names of the axes how to unfold them.
@@ -171,7 +172,7 @@ def _encoding_of(
         if zarr_format == 2
         else {"serializer": TileSerializer(**configuration), "compressors": None}
     )
-    return {"dtype": stored_dtype(variable), "chunks": chunks, **codec, **kept}
+    return {"chunks": chunks, **codec, **seen_encoding(variable, kept)}
 
 
 def _sharded(
