@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from eocodec.codec_models import FIELD_MODEL
 from eocodec.errors import InputError
-from eocodec.formats.chunk_options import ChunkOptions
-from eocodec.formats.compress_options import CompressOptions, CompressReport
-from eocodec.formats.eoc.sink import Target as Destination
-from eocodec.xarray.bounds import REAL_INFORMATION, Asked, stored_options
-from eocodec.xarray.reading import container_files, raw_dataset
-from eocodec.xarray.stored import Packing, field_axes, has_samples, special_values
-from eocodec.xarray.writing import StoredDataset, write_stored
+from eocodec.extras import needs
 
-_LOSSY = (
-    "max_error",
-    "max_relative_error",
-    "max_error_sqrt",
-    "max_range_error",
-    "keep_real_information",
-)
-_REFERENCES = ("coordinates", "bounds", "climatology", "grid_mapping", "cell_measures")
-_FLAGS = ("flag_values", "flag_masks", "flag_meanings")
-_FEW_SAMPLES = 1024
-# What netCDF libraries put where nothing was written.
-_UNWRITTEN = 9.969209968386869e36
+with needs("fields", "netCDF and GRIB"):
+    import xarray as xr
+
+from eocodec.formats.cf import Packing
+from eocodec.formats.compress_options import CodedPart, CompressOptions, CompressReport
+from eocodec.formats.eoc.sink import Target as Destination
+from eocodec.formats.field_kinds import field_names as field_names
+from eocodec.formats.field_plans import field_plans
+from eocodec.formats.file_kinds import refuse_foreign
+from eocodec.formats.netcdf import not_kept
+from eocodec.xarray.bounds import Plan
+from eocodec.xarray.dimensions import dump_dimensions, repeated_dims
+from eocodec.xarray.reading import container_files, raw_dataset
+from eocodec.xarray.stored import has_samples
+from eocodec.xarray.writing import StoredDataset, WrittenArray, write_stored
 
 
 @contextmanager
@@ -49,6 +42,7 @@ def open_fields(path: str | os.PathLike[str]) -> Iterator[tuple[xr.Dataset, str]
     from eocodec.formats.grib import FORMAT, open_grib
     from eocodec.formats.netcdf import open_netcdf
 
+    refuse_foreign(path)
     if _is_grib(path):
         with open_grib(path) as ds:
             yield ds, FORMAT
@@ -84,7 +78,8 @@ def compress_fields(
     """Compress a netCDF or GRIB file.
 
     Floating-point fields of which nothing is asked keep 99 % of their real information (Klöwer et al. 2021,
-    doi:10.1038/s43588-021-00156-2); packed ones, integers, coordinates and small variables are exact.
+    doi:10.1038/s43588-021-00156-2). Packed ones, integers, small variables and what is no field (coordinates,
+    flags, counts, classes, identifiers; see `eocodec.formats.field_kinds`) are exact.
 
     Parameters
     ----------
@@ -108,27 +103,11 @@ def compress_fields(
                 f"{source} holds fields: {name} is for rasters; bound their errors instead"
             )
     with open_fields(source) as (ds, data_format):
-        fields = field_names(ds)
-        asked = _asked(options, ds)
-        chosen: dict[str, ChunkOptions] = {}
-        for key, variable in ds.variables.items():
-            name = str(key)
-            if has_samples(variable):
-                own = asked_of(name, variable, asked, is_field=name in fields)
-                chosen[name] = stored_options(
-                    name,
-                    variable,
-                    own,
-                    Packing.of(variable.attrs),
-                    field_axes(variable, ds.variables),
-                    partial(_variable, ds, key),
-                )
-        about = {
-            "format": data_format,
-            "unlimited": sorted(map(str, ds.encoding.get("unlimited_dims", ()))),
-        }
+        plans = field_plans(ds, options)
+        about = {"format": data_format, **dump_dimensions(ds, repeated_dims(ds))}
         variables = {str(key): variable for key, variable in ds.variables.items()}
-        size = write_stored(
+        chosen = {name: plan.options for name, plan in plans.items()}
+        written = write_stored(
             StoredDataset(variables, ds.attrs, chosen, ds, about),
             destination,
             tile_size=options.tile_size,
@@ -137,64 +116,47 @@ def compress_fields(
             progress=progress,
         )
         counted = [variable for variable in ds.variables.values() if has_samples(variable)]
+        parts = [
+            _part(ds.variables[name], plans[name], array) for name, array in written.arrays.items()
+        ]
+        warnings = [plan.warning for plan in plans.values() if plan.warning]
         return CompressReport(
-            size=size,
+            size=written.size,
             raw_bytes=sum(variable.nbytes for variable in counted),
             samples=sum(variable.size for variable in counted),
+            parts=tuple(part for part, _ in parts),
+            warnings=(*warnings, *(said for _, said in parts if said), *not_kept(ds)),
         )
+
+
+def _part(variable: xr.Variable, plan: Plan, array: WrittenArray) -> tuple[CodedPart, str]:
+    """Return how a variable was coded, errors in the unit of its values, and a warning or ""."""
+    mode, warning, found = plan.mode, "", array.distortion
+    scale = abs(Packing.of(variable.attrs).scale)
+    if mode == "learned" and found is not None and not found.learned:
+        mode = "exact" if found.max_error == 0 else "within a bound"
+        warning = (
+            f"{array.name} is {mode}: the model cannot code it, so {plan.detail} has no effect"
+        )
+    unit = variable.attrs.get("units")
+    part = CodedPart(
+        array.name,
+        mode,
+        plan.detail,
+        variable.nbytes,
+        array.size,
+        variable.size,
+        None if found is None else found.rmse * scale,
+        None if found is None else found.max_error * scale,
+        unit if isinstance(unit, str) else "",
+    )
+    return part, warning
 
 
 def field_samples(source: str | os.PathLike[str]) -> int:
     """Samples that `compress_fields` will report as progress, or slightly more."""
     with open_fields(source) as (ds, _):
         return sum(variable.size for variable in ds.variables.values() if variable.ndim > 1)
-
-
-def field_names(ds: xr.Dataset) -> set[str]:
-    """Return the variables of an undecoded dataset that are fields: not coordinates, bounds, flags or text.
-
-    What attributes of other variables refer to (CF conventions), is no field.
-    """
-    referred: set[str] = set()
-    for variable in ds.variables.values():
-        for key in _REFERENCES:
-            referred.update(str(variable.attrs.get(key, "")).replace(":", " ").split())
-    return {
-        str(name)
-        for name, variable in ds.variables.items()
-        if name not in referred
-        and variable.ndim > 1
-        and has_samples(variable)
-        and name not in ds.sizes
-        and not any(key in variable.attrs for key in _FLAGS)
-        and str(variable.attrs.get("units", "")) not in ("degrees_north", "degrees_east")
-    }
-
-
-def asked_of(name: str, variable: xr.Variable, asked: Asked, *, is_field: bool) -> Asked:
-    """Return what is asked of one variable; the default where it is nothing, everything of no field."""
-    exact: Asked = {"lossless": True}
-    named = any(isinstance(value, Mapping) and name in value for value in asked.values())
-    if not (is_field or named) or asked.get("lossless"):
-        return exact
-    own = dict(asked)
-    for key, value in asked.items():
-        own[key] = value.get(name) if isinstance(value, Mapping) else value
-    if own.get("keep_real_information") is not None and not named and variable.dtype.kind != "f":
-        # Whole numbers that are no packed values have no mantissa.
-        own["keep_real_information"] = (
-            own["keep_real_information"] if Packing.of(variable.attrs).packed else None
-        )
-    if own.get("quality") is not None and own.get("model") is None:
-        own["model"] = FIELD_MODEL
-    lossy = own.get("quality") is not None or any(own.get(key) is not None for key in _LOSSY)
-    if not lossy:
-        if variable.dtype.kind != "f" or variable.size < _FEW_SAMPLES:
-            return exact
-        own["keep_real_information"] = REAL_INFORMATION
-    if variable.dtype.kind == "f" and not special_values(variable):
-        own["nodata"] = float(variable.dtype.type(_UNWRITTEN))
-    return own  # type: ignore[return-value]
 
 
 def write_fields(
@@ -265,32 +227,6 @@ def _zarr_ready(ds: xr.Dataset) -> xr.Dataset:
                 {dim: n for dim, n in chunks.items() if dim in variable.dims}
             )
     return text
-
-
-def _asked(options: CompressOptions, ds: xr.Dataset) -> Asked:
-    settings = options.settings
-    asked: Asked = {
-        "lossless": settings.lossless or None,
-        "model": settings.model,
-        "quality": settings.layers,
-        "max_error": options.max_error or settings.max_error,
-        "max_relative_error": options.max_relative_error or settings.max_relative_error,
-        "max_error_sqrt": settings.max_error_sqrt,
-        "max_range_error": options.max_range_error,
-        "keep_real_information": options.keep_real_information,
-    }
-    if settings.lossless and any(asked.get(key) is not None for key in _LOSSY):
-        raise InputError("lossless leaves no error to bound; ask for one of both")
-    for value in asked.values():
-        for name in value if isinstance(value, Mapping) else ():
-            if name not in ds.variables or not has_samples(ds.variables[name]):
-                names = ", ".join(sorted(field_names(ds)))
-                raise InputError(f"no field is called {name!r}; there are {names}")
-    return asked
-
-
-def _variable(ds: xr.Dataset, name: Any) -> xr.Variable:
-    return ds.variables[name]
 
 
 def _is_grib(path: str | os.PathLike[str]) -> bool:
