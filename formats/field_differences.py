@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from eocodec.xarray.dimensions import file_dimensions
+
 _LONGEST = 60
 
 
@@ -20,8 +22,9 @@ def field_differences(
     type, the dtypes of variables, and the values of all that are no fields. Not compared is how a file is laid
     out: chunks, compression, order.
     """
-    yield from _apart("dimension", dimensions(reference), dimensions(decoded))
-    yield from _apart("unlimited dimension", _unlimited(reference), _unlimited(decoded))
+    one, other = _dimensions(reference), _dimensions(decoded)
+    yield from _apart("dimension", one[0], other[0])
+    yield from _apart("unlimited dimension", one[1], other[1])
     yield from _unlike("attribute ", reference.attrs, decoded.attrs)
     for key in dict.fromkeys([*reference.variables, *decoded.variables]):
         name = str(key)
@@ -29,28 +32,20 @@ def field_differences(
             only = "A" if key in reference.variables else "B"
             yield f"{name} (only in {only})"
             continue
-        one, other = reference.variables[key], decoded.variables[key]
-        yield from _unlike(f"{name}:", one.attrs, other.attrs)
-        texts = one.dtype.kind in "OSU" and other.dtype.kind in "OSU"
-        if not texts and one.dtype.newbyteorder("=") != other.dtype.newbyteorder("="):
-            yield f"{name} dtype ({one.dtype}, {other.dtype})"
-        elif name not in fields and not one.equals(other):  # type: ignore[no-untyped-call]
+        left, right = reference.variables[key], decoded.variables[key]
+        yield from _unlike(f"{name}:", left.attrs, right.attrs)
+        texts = left.dtype.kind in "OSU" and right.dtype.kind in "OSU"
+        if not texts and left.dtype.newbyteorder("=") != right.dtype.newbyteorder("="):
+            yield f"{name} dtype ({left.dtype}, {right.dtype})"
+        elif name not in fields and not left.equals(right):  # type: ignore[no-untyped-call]
             yield name
 
 
-def dimensions(ds: xr.Dataset) -> dict[str, int]:
-    """Return the extents of all dimensions, those of no variable among them."""
-    unused = ds.encoding.get("unused_dims", {})
-    return {**{str(dim): int(n) for dim, n in unused.items()}, **_sizes(ds)}
-
-
-def _sizes(ds: xr.Dataset) -> dict[str, int]:
-    return {str(dim): int(n) for dim, n in ds.sizes.items()}
-
-
-def _unlimited(ds: xr.Dataset) -> dict[str, bool]:
-    known = dimensions(ds)
-    return {str(dim): True for dim in ds.encoding.get("unlimited_dims", ()) if str(dim) in known}
+def _dimensions(ds: xr.Dataset) -> tuple[dict[str, int], dict[str, bool]]:
+    """Return the extents of all dimensions, those of no variable among them, and which may grow."""
+    found = file_dimensions(ds)
+    unlimited = {name: True for name, dimension in found.items() if dimension.unlimited}
+    return {name: dimension.size for name, dimension in found.items()}, unlimited
 
 
 def _apart(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

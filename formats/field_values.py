@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from eocodec.formats.cf import seen_dtype
 from eocodec.metrics import distance, equals
 from eocodec.xarray.stored import Packing, special_values
 
@@ -35,7 +35,7 @@ class FieldValues:
         self.packing = Packing.of(variable.attrs)
         self._special = special_values(variable)
         self._stored: np.dtype[Any] = variable.dtype.newbyteorder("=")
-        self.dtype = _seen_dtype(self._stored, variable.attrs)
+        self.dtype = seen_dtype(self._stored, variable.attrs)
 
     def seen(self, samples: Array) -> Array:
         """Return samples with the sign that `_Unsigned` tells; still packed."""
@@ -61,12 +61,3 @@ class FieldValues:
             if self.packing == other.packing:
                 return distance(seen, others) * abs(self.packing.scale)
             return distance(self.values(seen), other.values(others))
-
-
-def _seen_dtype(dtype: np.dtype[Any], attrs: Mapping[Any, Any]) -> np.dtype[Any]:
-    told = attrs.get("_Unsigned")
-    if dtype.kind == "i" and told == "true":
-        return np.dtype(f"u{dtype.itemsize}")
-    if dtype.kind == "u" and told == "false":
-        return np.dtype(f"i{dtype.itemsize}")
-    return dtype
