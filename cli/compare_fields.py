@@ -15,7 +15,8 @@ from eocodec.cli.output import bounds_text
 from eocodec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from eocodec.formats.field_comparison import FieldComparison, FieldErrors
+    from eocodec.formats.field_comparison import FieldComparison
+    from eocodec.formats.field_errors import FieldErrors
 
 
 def compared_as_fields(reference: str, decoded: str) -> bool:

@@ -333,7 +333,7 @@ def fill_holes(pixels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) 
 def _fill_plane(plane: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """Fill one plane (H, W): means of 2x2 cells upward, bilinear-like interpolation downward."""
     weight = valid.astype(plane.dtype)
-    value = np.where(valid, plane, plane.dtype.type(0))
+    value: npt.NDArray[Any] = np.where(valid, plane, plane.dtype.type(0))
     if valid.all() or min(plane.shape) == 0:
         return value
     if plane.shape == (1, 1):

@@ -90,10 +90,9 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
             notes = _notes(files, options, choice)
             return Plan(exact_parts, (EXACT,) * len(exact_parts), None, notes, choice)
         target = Target(bits_per_sample=_bits_left(parts, budget, target.bits_per_sample))
-    found = {
-        part.header.name: _search(part, target, options, card)
-        for part in (learned if target is not None else ())
-    }
+    found: dict[str, Point] = {}
+    if target is not None:
+        found = {part.header.name: _search(part, target, options, card) for part in learned}
     bounds_of = named_bounds([part.header for part in parts], options.max_error or {})
     settings = tuple(
         _part_settings(part, options, card, bounds, found.get(part.header.name), asked=asked)

@@ -50,7 +50,7 @@ class NativePair:
                 band,
                 position=count + index,
                 native_factor=2,
-                extra=band.extra | (REPEATED if count + index in repeated else {}),
+                extra={**band.extra, **(REPEATED if count + index in repeated else {})},
             )
             for index, band in enumerate(coarse.bands)
         )
@@ -67,9 +67,9 @@ class NativePair:
         if fine:
             at, indexes = zip(*fine, strict=True)
             pixels[list(at)] = self._fine.read(rows, columns, indexes)
-        for at, index in coarse:
+        for place, index in coarse:
             if is_repeated(self.bands[count + index]):
-                pixels[at] = self._repeated(rows, columns, index)
+                pixels[place] = self._repeated(rows, columns, index)
         coarse = [one for one in coarse if not is_repeated(self.bands[count + one[1]])]
         if coarse:
             at, indexes = zip(*coarse, strict=True)
@@ -77,8 +77,9 @@ class NativePair:
         return pixels
 
     def _repeated(self, rows: slice, columns: slice, band: int) -> NDArray[Any]:
-        around = [slice(window.start // 2, -(-window.stop // 2)) for window in (rows, columns)]
-        pixels = self._coarse.read(*around, [band])[0].repeat(2, axis=0).repeat(2, axis=1)
+        high, wide = (slice(window.start // 2, -(-window.stop // 2)) for window in (rows, columns))
+        coarse = self._coarse.read(high, wide, [band])[0]
+        pixels: NDArray[Any] = coarse.repeat(2, axis=0).repeat(2, axis=1)
         top, left = rows.start % 2, columns.start % 2
         return pixels[top:, left:][: rows.stop - rows.start, : columns.stop - columns.start]
 

@@ -209,7 +209,7 @@ class ArrayReader:
     def _native_band(self, number: int, layers: int | None) -> Array:
         from eocodec.formats.eoc.native import is_repeated, native_band
 
-        pixels = self.read(bands=[number], layers=layers)[0]
+        pixels: Array = self.read(bands=[number], layers=layers)[0]
         if is_repeated(self.bands[number]):
             return pixels[::2, ::2]
         return native_band(pixels, self.nodata)
