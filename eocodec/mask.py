@@ -350,8 +350,9 @@ def _fill_plane(plane: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.ND
 
 
 def _sum2(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    rows: npt.NDArray[Any] = plane[0::2, 0::2] + plane[0::2, 1::2]
-    return rows + plane[1::2, 0::2] + plane[1::2, 1::2]
+    total: npt.NDArray[Any]
+    total = plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2]
+    return total
 
 
 def _smooth_double(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
