@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from eocodec.cli.command import AT_LEAST_ONE
+from eocodec.cli.compress_report import part_lines
 from eocodec.cli.output import STDOUT, human_size
 from eocodec.cli.progress import hidden
 from eocodec.errors import EocodecError
@@ -54,6 +55,7 @@ def compress_batch(
     output_dir: str | None,
     workers: int | None,
     dask: str | None,
+    as_json: bool = False,
 ) -> None:
     """Compress files into one container each, and list those that failed.
 
@@ -93,11 +95,29 @@ def compress_batch(
     text = f"{len(report.written)} written"
     if size:
         text += f" ({human_size(raw)} -> {human_size(size)}, ratio {raw / size:.2f})"
-    click.echo(f"{text}, {len(report.kept)} kept; {report.manifest}")
+    if as_json:
+        click.echo("\n".join(entry.to_json() for entry in report.written))
+    else:
+        for entry in report.written:
+            click.echo("\n".join(_entry_lines(entry)))
+    for entry in report.written:
+        for warning in entry.warnings or ():
+            click.echo(f"eocodec: warning: {entry.output}: {warning}", err=True)
+    click.echo(f"{text}, {len(report.kept)} kept; {report.manifest}", err=as_json)
     for entry in report.failed:
         click.echo(f"{entry.output}: {entry.error}", err=True)
     if report.failed:
         raise EocodecError(f"{len(report.failed)} of {len(jobs)} files failed")
+
+
+def _entry_lines(entry: Entry) -> list[str]:
+    """Return the size of a file, and how each of its parts was coded."""
+    from eocodec.formats.compress_options import CodedPart
+
+    size, raw = entry.bytes or 0, entry.raw_bytes or 0
+    parts = [CodedPart(**part) for part in entry.parts or ()]
+    first = f"{entry.output}: {human_size(size)}, ratio {raw / max(size, 1):.2f} to raw samples"
+    return [first, *(f"  {line}" for line in part_lines(parts))]
 
 
 class _Bars:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eocodec.cli.command import AT_LEAST_ONE, POSITIVE, Command
 from eocodec.cli.compare_fields import check_layers, compare_as_fields, compared_as_fields
 from eocodec.cli.output import bounds_text, refuse_existing
 from eocodec.cli.progress import progress_bar
@@ -20,19 +21,29 @@ if TYPE_CHECKING:
     from eocodec.formats.comparison import RasterComparison
 
 
-@click.command("compare")
+@click.command(
+    "compare",
+    cls=Command,
+    examples=(
+        ("compare tile.tif tile.eoc", "errors, promises and metadata"),
+        ("compare tile.tif tile.eoc --layers 2 --json", "of a prefix, for programs"),
+        ("compare cams.nc cams.eoc", "each field, in its unit"),
+    ),
+)
 @click.argument("reference", metavar="A")
 @click.argument("decoded", metavar="B")
 @click.option(
     "--layers",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
+    metavar="N",
     help="Layers to decode of .eoc files, of those they have; all by default. A promised error bound "
     "is only checked at all layers.",
 )
-@click.option("--array", "label", help="Which raster of .eoc files with several.")
+@click.option("--array", "label", metavar="NAME", help="Which raster of .eoc files with several.")
 @click.option(
     "--peak",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
+    metavar="PEAK",
     help="Peak of the PSNR, in the unit of the samples (of fields: of their values). By default "
     "reflectance 1 for Sentinel-2 bands (10000 in DN, 1 of floating-point samples, or by the scale of "
     "the file), 255 for 8 bits, else the range of A: of a raster as a whole, of each field. PSNRs of "
@@ -40,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--png",
+    metavar="FILE.png",
     help="Picture to write; by default B.compare.png in the current folder. None of fields.",
 )
 @click.option("--no-png", is_flag=True, help="Write no picture.")

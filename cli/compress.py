@@ -218,7 +218,7 @@ def command(
         if output is not None:
             raise click.UsageError("-o names one file; name the folder of a batch by --output-dir")
         check_names([path for path in paths if path != STDOUT])
-        compress_batch(paths, options, **batch)
+        compress_batch(paths, options, as_json=as_json, **batch)
         return
     sources, destination = _sources_and_output(paths, output)
     if destination == STDOUT:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from eocodec.bounds import ErrorBounds, MaxError, bounds_for, check_bounds
 from eocodec.errors import InputError
 from eocodec.mask import MAX_FILLS
+
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "lossless": ("True or False", (bool,)),
+    "only_reflectance": ("True or False", (bool,)),
+    "nodata": ("a number", (int, float)),
+    "model": ("a name", (str,)),
+    "layers": ("a whole number", (int,)),
+    "step_scale": ("a number", (int, float)),
+    "unit": ("a number", (int, float)),
+    "max_error": ("a number, or one a band", (int, float, tuple)),
+    "max_relative_error": ("a number", (int, float)),
+    "max_error_sqrt": ("a number", (int, float)),
+}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy, or several, as Python's."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +72,8 @@ class EncodeSettings:
     Raises
     ------
     InputError
-        When a bound is negative or not finite, or a relative one is not below 1; or when more than
-        15 values are to be kept exactly.
+        When an option is of another type; a bound is negative or not finite, or a relative one is not below 1; or
+        when more than 15 values are to be kept exactly.
     """
 
     lossless: bool = False
@@ -65,6 +89,15 @@ class EncodeSettings:
     max_error_sqrt: float | None = None
 
     def __post_init__(self) -> None:
+        for name, (told, kinds) in _TYPES.items():
+            value = _plain(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if value is not None and (
+                not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+            ):
+                raise InputError(f"{name} is {told}, not {value!r}")
+        if self.unit is not None and not 0 < self.unit < math.inf:
+            raise InputError(f"unit must be a finite number above 0, not {self.unit}")
         check_bounds(self.max_error, self.max_relative_error, self.max_error_sqrt)
         kept = {value for value in self.invalid_values if value == value}
         if len(kept) > MAX_FILLS:

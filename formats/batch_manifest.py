@@ -37,6 +37,10 @@ class Entry:
         Size of the container, and of the samples in it.
     sha256 : str or None
         Checksum of the container.
+    parts : list of dict or None
+        How each array was coded and with what errors, as `CodedPart`.
+    warnings : list of str or None
+        What a user should know of it.
     error : str or None
         Why it failed.
     """
@@ -48,6 +52,8 @@ class Entry:
     bytes: int | None = None
     raw_bytes: int | None = None
     sha256: str | None = None
+    parts: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
     error: str | None = None
 
     @classmethod

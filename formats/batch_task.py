@@ -7,7 +7,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ def compress_task(task: Task, tell: Callable[[int, int], object]) -> Outcome:
             bytes=report.size,
             raw_bytes=report.raw_bytes,
             sha256=_checksum(job.output),
+            parts=[asdict(part) for part in report.parts],
+            warnings=list(report.warnings) or None,
         )
         return Outcome(entry)
     except Exception as error:

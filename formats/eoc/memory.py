@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from eocodec.formats.chunk_axes import bands_last
 from eocodec.formats.eoc.grid import Box
 from eocodec.formats.eoc.header import array_header
 from eocodec.formats.eoc.metadata import ArrayHeader
@@ -40,9 +42,21 @@ def compress(
     ------
     InputError
         When the array or a keyword cannot be coded.
+
+    Warns
+    -----
+    UserWarning
+        When axes that are not named by `dims` look like rows, columns and bands.
     """
     name = fields.pop("name", "data")
     named = dict(array) if isinstance(array, Mapping) else {name: np.asarray(array)}
+    for key, one in named.items():
+        if fields.get("dims") is None and bands_last(one.shape):
+            warnings.warn(
+                f"array {key!r} of {one.shape} is coded as {one.shape[0]} planes; if its last axis is "
+                "bands, pass array.transpose(2, 0, 1), else name the axes by dims",
+                stacklevel=2,
+            )
     headers = [
         array_header(shape=one.shape, dtype=one.dtype, name=key, **fields)
         for key, one in named.items()

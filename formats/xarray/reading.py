@@ -16,6 +16,7 @@ from eocodec.formats.dataset_room import said
 from eocodec.formats.eoc import ArrayHeader, Reader
 from eocodec.formats.eoc import open as open_container
 from eocodec.formats.eoc.window import parse_index
+from eocodec.mask import as_dtype
 from eocodec.xarray.dimensions import parse_dimensions
 from eocodec.xarray.georeference import GRID_MAPPING, grid_mapping, pixel_centres
 from eocodec.xarray.small import parse_attrs, parse_dataset
@@ -219,8 +220,9 @@ def _names(
 
 def _attributes(header: ArrayHeader) -> dict[str, Any]:
     attrs: dict[str, Any] = {}
-    if header.nodata is not None:
-        attrs["_FillValue"] = header.dtype.type(header.nodata)
+    fill = None if header.nodata is None else as_dtype(header.nodata, header.dtype)
+    if fill is not None:
+        attrs["_FillValue"] = fill
     if header.crs is not None:
         attrs["grid_mapping"] = GRID_MAPPING
     for key, field in (("scale_factor", "scale"), ("add_offset", "offset"), ("units", "unit")):
