@@ -118,7 +118,8 @@ def _bound(param: click.Parameter, text: str) -> float:
     "--target-rmse",
     type=POSITIVE,
     metavar="RMSE",
-    help="Largest root-mean-square error over all bands, in DN (reflectance x 10000).",
+    help="Largest root-mean-square error over all bands, in the unit of the samples: DN (reflectance x "
+    "10000) of Sentinel-2.",
 )
 @click.option(
     "--target-bpppb",

@@ -45,7 +45,7 @@ class Target:
     Attributes
     ----------
     rmse : float or None
-        Largest root-mean-square error over the valid samples of all bands, in DN.
+        Largest root-mean-square error over the valid samples of all bands, in their unit.
     bits_per_sample : float or None
         Largest size, in bits per pixel and band.
     """
@@ -83,7 +83,7 @@ class Point:
     bits_per_sample : float
         Bits per pixel and band.
     rmse : float
-        Root-mean-square error over their valid samples, in DN.
+        Root-mean-square error over their valid samples, in their unit.
     """
 
     settings: EncodeSettings
@@ -214,7 +214,7 @@ def _met_or_raise(encoded: _Encoded, layers: int, target: Target) -> Point:
         return point
     if target.rmse is not None:
         raise InputError(
-            f"an RMSE of {target.rmse:g} DN is below what the model reaches "
+            f"an RMSE of {target.rmse:g} is below what the model reaches "
             f"(about {point.rmse:.3g}); ask for a larger error or use lossless compression"
         )
     why = "" if encoded.learned else " (no model applies to this raster, it is coded without loss)"
