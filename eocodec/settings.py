@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,6 @@ _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "layers": ("a whole number", (int,)),
     "step_scale": ("a number", (int, float)),
     "unit": ("a number", (int, float)),
-    "max_error": ("a number, or one a band", (int, float, tuple)),
-    "max_relative_error": ("a number", (int, float)),
-    "max_error_sqrt": ("a number", (int, float)),
 }
 
 
@@ -89,9 +86,10 @@ class EncodeSettings:
     max_error_sqrt: float | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, (told, kinds) in _TYPES.items():
-            value = _plain(getattr(self, name))
-            object.__setattr__(self, name, value)
+            value = getattr(self, name)
             if value is not None and (
                 not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
             ):

@@ -62,6 +62,8 @@ def encode_measured(
 ) -> tuple[bytes, Distortion]:
     """Return the payload of one tile and the errors of what it decodes to; as `encode_tile`."""
     settings = settings or EncodeSettings()
+    if settings.model is not None:
+        find_card(settings.model)
     pixels = _checked(pixels)
     bounds = settings.bounds(len(pixels))
     invalid = find_invalid(pixels, *settings.invalid_values)

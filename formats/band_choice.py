@@ -213,6 +213,12 @@ def choose_bands(
             notes.append(_not_reflectances(sample, stack, asked))
         if asked:
             chosen = stack if named else tuple(places)
+            if len(chosen) == len(MODEL_BANDS) and not any(own):
+                # As in tiles: as many bands as the model has, which look like reflectances.
+                unit = _unit(raster, sample, chosen)
+                if unit is not None:
+                    groups.append(Group(chosen, unit, True, date))
+                    continue
             groups += [replace(group, date=date) for group in _by_spread(sample, chosen)]
     return BandChoice(tuple(groups), dict(flags), tuple(dict.fromkeys(notes)))
 

@@ -56,7 +56,8 @@ def compress_geotiff(
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=megabytes))
         plan = make_plan(files, options)
         total = sum(math.prod(part.header.shape) for part in plan.parts)
-        step = _Steps(progress, total_samples(sources, options), total)
+        of_files = sum(math.prod(file.shape) for file in files)
+        step = _Steps(progress, of_files, total)
         with create(
             destination,
             arrays=[part.header for part in plan.parts],
@@ -71,14 +72,12 @@ def compress_geotiff(
                 pixels = plan.parts[number].read(rows, columns)
                 writer.write((rows, columns), pixels, number)
                 step.add(pixels.size)
-        coded = [file.shape for file in files]
-        samples = sum(math.prod(shape) for shape in coded)
         parts = coded_parts(plan, writer)
         report = CompressReport(
             size=writer.size,
-            raw_bytes=samples * files[0].dtype.itemsize,
-            pixels=math.prod(coded[0][1:]),
-            samples=samples,
+            raw_bytes=of_files * files[0].dtype.itemsize,
+            pixels=math.prod(files[0].shape[1:]),
+            samples=of_files,
             estimate=plan.estimate,
             parts=parts,
         )

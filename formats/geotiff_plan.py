@@ -156,25 +156,19 @@ def _notes(
     """Return what a user should know of the choice of bands."""
     lost = tuple(f"{file.name}: not kept: {what}" for file in files for what in file.not_kept)
     bands = [band for file in files for band in file.bands]
-    nameless = not any(band.name or band.description for band in bands)
     asked = options.settings.asks_for_layers or options.target or options.ratio
-    if (
-        len(bands) in _BANDS_OF_PRODUCTS
-        and nameless
-        and not (options.bands or options.bounded or asked)
-    ):
-        return (
-            *lost,
-            *choice.notes,
-            f"the {len(bands)} bands have no names, so they are kept exactly; if they are Sentinel-2's, name "
-            "them by --bands for learned compression",
-        )
+    if options.bands or options.bounded or options.settings.lossless:
+        return lost + choice.notes
     descriptions = [band.description for band in bands]
+    if not asked and len(bands) in _BANDS_OF_PRODUCTS and not any(descriptions):
+        hint = (
+            f"the {len(bands)} bands have no names, so they are kept exactly; if they are Sentinel-2's, name "
+            "them by --bands for learned compression"
+        )
+        return (*lost, *choice.notes, hint)
     matches = match_bands(descriptions)
     alike = look_alikes(matches, descriptions) if set(matches.alike) & set(MODEL_BANDS) else None
-    if alike and not (options.bands or options.bounded or options.settings.lossless):
-        return (*lost, *choice.notes, alike)
-    return lost + choice.notes
+    return (*lost, *choice.notes, *([alike] if alike else []))
 
 
 def _search(part: Part, target: Target, options: CompressOptions, card: ModelCard) -> Point:

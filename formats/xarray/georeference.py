@@ -93,7 +93,9 @@ def _grid_mapping_of(ds: xr.Dataset, variable: xr.Variable) -> dict[Any, Any]:
 
 
 def _first_and_step(ds: xr.Dataset, dim: str) -> tuple[float, float] | None:
-    if dim not in ds.variables or ds.variables[dim].dtype.kind not in "iuf" or ds.sizes[dim] < 2:
+    if dim not in ds.variables or ds.variables[dim].dims != (dim,):
+        return None
+    if ds.variables[dim].dtype.kind not in "iuf" or ds.sizes[dim] < 2:
         return None
     values: npt.NDArray[np.float64] = ds.variables[dim].values.astype(np.float64)
     step = (values[-1] - values[0]) / (len(values) - 1)

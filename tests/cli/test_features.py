@@ -143,9 +143,13 @@ def test_a_url_is_read_where_it_lies(container):
 @pytest.mark.parametrize(
     ("args", "message", "status"),
     [
-        (["-o", "f.csv"], "end it with .parquet, .npy or .zarr", 1),
+        (["-o", "f.csv"], "features end in .parquet, .npy or .zarr", 2),
         (["-o", "-"], "cannot be written to standard output", 2),
-        (["-o", "there.npy"], "there.npy exists; pass --overwrite to replace it", 2),
+        (
+            ["-o", "there.npy"],
+            "there.npy exists; name another file with -o FILE, or pass --overwrite",
+            2,
+        ),
         (["-o", "folder.zarr", "--overwrite"], "folder.zarr is a folder that is no Zarr group", 1),
         (["-o", "f.npy", "--transform", "none"], "no transform 'none'; installed: indices", 1),
         (["-o", "f.npy", "--transform", "tokens", "--patch", 8], "takes multiples of 16", 1),

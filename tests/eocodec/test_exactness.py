@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import rasterio
 import torch
+from numpy._core._multiarray_umath import __cpu_features__
 from torch.nn import functional as F
 
 from eocodec.integer_networks import IntegerConv, TokenNetwork
@@ -61,7 +62,12 @@ def model() -> Model:
         {"OPENBLAS_CORETYPE": "PRESCOTT"},
         {"OPENBLAS_CORETYPE": "HASWELL"},
         {"OPENBLAS_CORETYPE": "ZEN"},
-        {"OPENBLAS_CORETYPE": "SKYLAKEX"},
+        pytest.param(
+            {"OPENBLAS_CORETYPE": "SKYLAKEX"},
+            marks=pytest.mark.skipif(
+                not __cpu_features__["AVX512_SKX"], reason="the processor has no AVX-512"
+            ),
+        ),
         {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX"},
     ],
     ids=lambda environment: " ".join(f"{k}={v}" for k, v in environment.items()),

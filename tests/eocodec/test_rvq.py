@@ -70,7 +70,7 @@ def test_default_quality_is_far_smaller_than_lossless(berlin: np.ndarray) -> Non
 
 def test_step_scale_trades_rate_for_error(berlin: np.ndarray) -> None:
     scales = (0.5, 1.0, 2.0)
-    payloads = [encode_tile(berlin, EncodeSettings(step_scale=s)) for s in scales]
+    payloads = [encode_tile(berlin, EncodeSettings(layers=4, step_scale=s)) for s in scales]
     sizes = [len(p) for p in payloads]
     errors = [rmse(decode_tile(p), berlin) for p in payloads]
     assert sizes == sorted(sizes, reverse=True)
@@ -210,7 +210,7 @@ def test_every_shipped_card_matches_its_weights() -> None:
 def test_a_decoder_that_disagrees_raises(
     berlin: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payload = encode_tile(berlin[:, :64, :64])
+    payload = encode_tile(berlin[:, :64, :64], EncodeSettings(layers=4))
     decode_tile(payload)
     exact = LinearMap.__call__
     monkeypatch.setattr(LinearMap, "__call__", lambda *a: exact(*a) + 300)

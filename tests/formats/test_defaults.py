@@ -124,7 +124,15 @@ def test_names_that_a_user_gives_count(tmp_path):
     assert 0 < np.abs(decoded - DN.astype(float)).max() < 1000
 
 
-@pytest.mark.parametrize("kind", ["DEM", "RGB", "SAR", "S2 in percent", "S2 without names"])
+def test_ten_bands_without_names_that_look_like_reflectances_have_a_quality_in_dn(tmp_path):
+    asked = eocodec.EncodeSettings(layers=4)
+    decoded, report = compressed(tmp_path, DN, {}, settings=asked)
+    assert [part.detail for part in report.parts] == ["quality 4"]
+    named, _ = compressed(tmp_path, DN, {"names": STACK})
+    np.testing.assert_array_equal(decoded, named)
+
+
+@pytest.mark.parametrize("kind", ["DEM", "RGB", "SAR", "S2 in percent"])
 def test_a_quality_of_other_rasters_is_by_their_spread_and_says_so(tmp_path, kind):
     pixels, layout, _ = KINDS[kind]
     asked = eocodec.EncodeSettings(layers=4)

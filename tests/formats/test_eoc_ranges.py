@@ -8,6 +8,7 @@ import pytest
 
 import eocodec
 from eocodec.codec_models import ModelCard
+from eocodec.distortion import Distortion
 from eocodec.formats.eoc import coding, tile_access, writer
 from eocodec.payload import build_payload, layer_bodies, parse_head
 
@@ -120,7 +121,8 @@ PLANES = 12
 
 def encode_planes(pixels, settings):
     layers = [np.packbits(pixels >> (PLANES - 1 - k) & 1).tobytes() for k in range(settings.layers)]
-    return build_payload(2, pixels.dtype, pixels.shape, layers, None, None)
+    payload = build_payload(2, pixels.dtype, pixels.shape, layers, None, None)
+    return payload, Distortion.of(pixels, None, None, learned=True)
 
 
 def decode_planes(data, layers=None):
@@ -147,7 +149,7 @@ def layered(monkeypatch, tmp_path):
         weights=tmp_path,
     )
     monkeypatch.setattr(coding, "find_card", lambda name: card)
-    monkeypatch.setattr(writer, "encode_tile", encode_planes)
+    monkeypatch.setattr(writer, "encode_measured", encode_planes)
     monkeypatch.setattr(tile_access, "decode_tile", decode_planes)
     settings = eocodec.EncodeSettings(layers=PLANES)
     return eocodec.compress(RASTER, settings=settings, tile_size=256)

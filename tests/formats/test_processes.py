@@ -42,7 +42,7 @@ def through_tiles(options):
 
 def through_numcodecs(options):
     data = Eocodec(**options).encode(STACK)
-    return data, Eocodec(**options).decode(data)[0]
+    return data, Eocodec(**options).decode(data)
 
 
 def through_zarr(options):

@@ -328,6 +328,9 @@ def test_the_command_writes_json(local, tmp_path, monkeypatch):
     third = command("references", "x.eoc", "--zarr-format", 3, "--url", "s3://b/x.eoc").stdout
     assert json.loads(third)["refs"]["dn/c/0/0/0"][0] == "s3://b/x.eoc"
     (line,) = command("references", "x.eoc", "-o", "x.json", status=2).stderr.splitlines()
-    assert line == "eocodec: error: x.json exists; pass --overwrite to replace it"
+    assert (
+        line
+        == "eocodec: error: x.json exists; name another file with -o FILE.json, or pass --overwrite to replace it"
+    )
     (line,) = command("references", "none.eoc", status=1).stderr.splitlines()
     assert line == "eocodec: error: cannot read none.eoc: No such file or directory"

@@ -141,6 +141,7 @@ def test_resumed_run_equals_an_uninterrupted_one_and_exports_a_codec(
     assert (card.id, card.ndim, card.bands) == (digest, 3, ())
     monkeypatch.setattr("eocodec.model.find_card", lambda name: card)
     monkeypatch.setattr("eocodec.rvq.find_card", lambda name: card)
+    monkeypatch.setattr("eocodec.tile.find_card", lambda name: card)
     assert load_model().config == NETWORK
     field = load_fields(folder, "val")[0].values[0]
     payload = encode_tile(field, EncodeSettings(layers=5))
