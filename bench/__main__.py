@@ -1,4 +1,4 @@
-"""Rate-distortion, speed and seams on the scenes of a split: tables, CSV, plots and one HTML report.
+"""Rate-distortion, speed, seams and error bounds on the scenes of a split: tables, CSV, plots and one HTML report.
 
 python -m bench ../shared/data/s2 --split test --out bench-out
 """
@@ -12,14 +12,24 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from bench.curves import Curves, compute_curves
-from bench.peers import DECISIVE, OURS, Stack, all_peers
+from bench.curves import OWN_MODULES, Curves, compute_curves
+from bench.guarantee.measure import BOUNDS, ROUNDS, measure_bounds, read_rasters
+from bench.guarantee.tables import all_tables
+from bench.peers import DECISIVE, OURS, Peer, Stack, all_peers
 from bench.pictures import SHOWN_RMSE, draw_comparisons
 from bench.plots import plot_qualities, plot_scenes
-from bench.report import Section, update_readme, write_report
+from bench.report import (
+    BOUNDS_MARK,
+    SEAMS_MARK,
+    SPEED_MARK,
+    TABLES_MARK,
+    Section,
+    update_readme,
+    write_report,
+)
 from bench.scenes import read_scenes
 from bench.seams import seam_ratios, seam_table
-from bench.speed import measure_speeds, speed_scene, speed_table
+from bench.speed import Speed, busy_speeds, measure_scenes, picked, speed_scenes, speed_table
 from bench.tables import (
     Table,
     error_table,
@@ -40,7 +50,11 @@ _PICTURED_SCENES = 2
 @click.option("--quick", is_flag=True, help="A crop of two scenes and the codecs that matter most.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; the cores by default.")
 @click.option("--codec", "codecs", multiple=True, help="Compare this codec only; repeatable.")
-@click.option("--curves-only", is_flag=True, help="Leave out speed, seams and pictures of crops.")
+@click.option(
+    "--curves-only",
+    is_flag=True,
+    help="Leave out speed, seams, error bounds and pictures of crops.",
+)
 @click.option(
     "--readme",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -85,18 +99,22 @@ def main(
             progress=bar.update,
         )
     write_csv(curves, out / f"rate-distortion-{split}.csv")
-    sections = [_rates(curves, out, split)]
+    found = {} if curves_only else _speeds(scenes, peers, quick=quick)
+    sections = {TABLES_MARK: _rates(curves, found, out, split)}
+    if found:
+        sections[SPEED_MARK] = Section("Speed", [speed_table(picked(found))])
+        sections[SEAMS_MARK] = _seams(scenes)
+        sections[BOUNDS_MARK] = _bounds(data, split, quick=quick)
+    for mark, section in sections.items():
+        for table in section.tables:
+            click.echo(table.markdown() + "\n")
+        if readme is not None:
+            update_readme(readme, section.tables, mark)
+    shown = list(sections.values())
     if not curves_only:
-        sections += [_speed(scenes, quick=quick), _seams(scenes)]
-    tables = [table for section in sections for table in section.tables]
-    for table in tables:
-        click.echo(table.markdown() + "\n")
-    if readme is not None:
-        update_readme(readme, tables)
-    if not curves_only:
-        sections.append(_crops(scenes, out, workers, quick=quick))
+        shown.append(_crops(scenes, out, workers, quick=quick))
     report = out / f"report-{split}.html"
-    write_report(report, f"eocodec: the bench on split {split}", _introduction(scenes), sections)
+    write_report(report, f"eocodec: the bench on split {split}", _introduction(scenes), shown)
     click.echo(f"report: {report}")
 
 
@@ -116,10 +134,10 @@ def _introduction(scenes: dict[str, Stack]) -> list[str]:
     ]
 
 
-def _rates(curves: Curves, out: Path, split: str) -> Section:
+def _rates(curves: Curves, found: dict[str, list[Speed]], out: Path, split: str) -> Section:
     differences = rate_differences(curves, OURS)
     tables: list[Table] = [
-        summary_table(differences, OURS),
+        summary_table(differences, OURS, busy_speeds(found)),
         scene_table(differences, OURS),
         error_table(curves, OURS),
     ]
@@ -133,15 +151,21 @@ def _rates(curves: Curves, out: Path, split: str) -> Section:
     return Section("Rate and distortion", tables, pictures)
 
 
-def _speed(scenes: dict[str, Stack], *, quick: bool) -> Section:
-    stack = speed_scene(scenes)
-    cores = len(os.sched_getaffinity(0))
-    speeds = [
-        speed
-        for threads in sorted({1, min(2, cores)})
-        for speed in measure_speeds(stack, threads=threads, repetitions=3)
-    ]
-    return Section("Speed", [speed_table(speeds, stack)])
+def _speeds(
+    scenes: dict[str, Stack], peers: tuple[Peer, ...], *, quick: bool
+) -> dict[str, list[Speed]]:
+    """Speeds on every scene, of all codecs of others on the busy one."""
+    others = [peer for peer in peers if type(peer).__module__ not in OWN_MODULES]
+    return measure_scenes(speed_scenes(scenes), others, rounds=1 if quick else ROUNDS)
+
+
+def _bounds(data: Path, split: str, *, quick: bool) -> Section:
+    rasters = read_rasters(data, split, quick=quick)
+    bounds, rounds = ((0, 10), 1) if quick else (BOUNDS, ROUNDS)
+    return Section(
+        "Within an error bound",
+        all_tables(list(rasters), measure_bounds(rasters, bounds, rounds=rounds)),
+    )
 
 
 def _seams(scenes: dict[str, Stack]) -> Section:

@@ -132,12 +132,12 @@ def _key(name: str, stack: Stack, checkpoints: Path | None) -> str:
     """Digest of all that a curve depends on."""
     digest = hashlib.sha256(f"{name} {stack.shape} {stack.dtype}".encode())
     digest.update(stack.tobytes())
-    own = type(named(name, checkpoints)).__module__ in _OWN_MODULES
+    own = type(named(name, checkpoints)).__module__ in OWN_MODULES
     digest.update(_own_digest(checkpoints) if own else _peer_digest())
     return digest.hexdigest()[:32]
 
 
-_OWN_MODULES = ("bench.peers.eocodec_cli", "bench.peers.trained")
+OWN_MODULES = ("bench.peers.eocodec_cli", "bench.peers.trained")
 """Where the codecs are that depend on this package's code; the others depend on the bench alone."""
 
 

@@ -15,6 +15,8 @@ from eocodec.metrics import compare
 
 _TRIES = 9
 _TOLERANCE = 0.015
+_LEAST_STEP = 0.1
+"""Share of what is left that a try takes at least."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,17 @@ def at_error(peer: Peer, stack: Stack, rmse: float) -> Coded:
 
 
 def _nearest(peer: Peer, stack: Stack, excess: Callable[[Coded], float]) -> Coded:
-    """Bisect between the peer's settings, whose `excess` rises from the first to the last."""
+    """Close in between the peer's settings, whose `excess` rises from the first to the last.
+
+    The next setting to try is where the excess would be 0 if it rose evenly, once it is known on both sides.
+    """
     low, high = 0.0, len(peer.settings) - 1.0
+    below = above = math.nan
     best: tuple[float, Coded] | None = None
     tried = set()
     for _ in range(_TRIES):
-        middle = (low + high) / 2
+        share = 0.5 if math.isnan(below + above) else below / (below - above)
+        middle = low + min(max(share, _LEAST_STEP), 1 - _LEAST_STEP) * (high - low)
         setting = _between(peer.settings, middle)
         if setting in tried:
             break
@@ -81,7 +88,10 @@ def _nearest(peer: Peer, stack: Stack, excess: Callable[[Coded], float]) -> Code
             best = over, coded
         if abs(over) < _TOLERANCE:
             break
-        low, high = (low, middle) if over > 0 else (middle, high)
+        if over > 0:
+            high, above = middle, over
+        else:
+            low, below = middle, over
     assert best is not None
     return best[1]
 

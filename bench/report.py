@@ -11,8 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.tables import Table
 
-README_BEGIN, README_END = "<!-- bench: tables -->", "<!-- bench: end -->"
-"""Marks in a Markdown file between which the tables stand."""
+TABLES_MARK, SPEED_MARK, SEAMS_MARK = "tables", "speed", "seams"
+BOUNDS_MARK, FIELDS_MARK = "bounds", "fields"
+"""Names of the places in a Markdown file where tables stand."""
+README_END = "<!-- bench: end -->"
+"""What ends each of these places."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,35 @@ def write_report(
     path.write_text(template.render(title=title, introduction=introduction, sections=shown))
 
 
-def update_readme(path: Path, tables: Sequence[Table]) -> None:
-    """Put the tables between the two marks of a Markdown file; raises ValueError where it has none."""
-    before, found, rest = path.read_text().partition(README_BEGIN)
+def readme_begin(name: str) -> str:
+    """Return what begins a place of tables."""
+    return f"<!-- bench: {name} -->"
+
+
+def update_readme(path: Path, tables: Sequence[Table], name: str) -> None:
+    """Put tables into a place of a Markdown file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    tables : sequence of Table
+        What is to stand there.
+    name : str
+        Name of the place.
+
+    Raises
+    ------
+    ValueError
+        The file has no such place.
+    """
+    begin = readme_begin(name)
+    before, found, rest = path.read_text().partition(begin)
     _, ended, after = rest.partition(README_END)
     if not found or not ended:
-        raise ValueError(f"{path} has no {README_BEGIN} … {README_END}")
+        raise ValueError(f"{path} has no {begin} … {README_END}")
     text = "\n\n".join(table.markdown() for table in tables)
-    path.write_text(f"{before}{README_BEGIN}\n\n{text}\n\n{README_END}{after}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{README_END}{after}")
 
 
 def _data_uri(path: Path) -> str:

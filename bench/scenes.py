@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bench.peers.base import Stack
 from eocodec.training.data import load_scenes
 
+CALM_SCENE = "T18SVG_20160112_east"
+"""The scene of the split `test` that is mostly calm water: what is measured on it says little of others."""
 _QUICK_SCENES = 2
 _QUICK_SIDE = 192
 

@@ -2,7 +2,7 @@
 
 python -m bench.fields ../shared/data/atmos --split test --out bench-out
 
-What a codec made of a field is kept in the output folder, so that only eocodec runs again.
+What a codec made of a field is kept in the output folder, so that only eocodec runs again. Speeds are measured anew.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from bench.fields.information import measure_information
 from bench.fields.ours import OURS, Ours
 from bench.fields.plots import plot_fields
 from bench.fields.points import measure_codec
+from bench.fields.quantised import QuantisedJpegXl
+from bench.fields.speed import ROUNDS, Speeds, large_fields, measure_speeds
 from bench.fields.tables import (
     Measured,
     conservation_table,
     field_table,
+    grid_tables,
     information_table,
     rate_table,
     ratio_table,
@@ -34,10 +37,11 @@ from bench.fields.tables import (
     tolerance_table,
     write_csv,
 )
-from bench.report import Section, write_report
+from bench.report import FIELDS_MARK, Section, update_readme, write_report
 
 CODECS: tuple[FieldCodec, ...] = (
     Ours(),
+    QuantisedJpegXl(),
     Sz3(),
     Zfp(),
     Sperr(),
@@ -58,8 +62,20 @@ _SLOW = ("EBCC (JPEG 2000)",)
 @click.option("--quick", is_flag=True, help="A crop of two fields, without the slowest codec.")
 @click.option("--codec", "codecs", multiple=True, help="Compare this codec only; repeatable.")
 @click.option("--kept", is_flag=True, help="Run eocodec only; of others, what the folder has.")
+@click.option(
+    "--readme",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the tables of sizes between their marks in this Markdown file.",
+)
 def main(
-    data: Path, split: str, out: Path, *, quick: bool, codecs: tuple[str, ...], kept: bool
+    data: Path,
+    split: str,
+    out: Path,
+    *,
+    quick: bool,
+    codecs: tuple[str, ...],
+    kept: bool,
+    readme: Path | None,
 ) -> None:
     """Compare all codecs on the fields of DATA."""
     unknown = set(codecs) - {codec.name for codec in CODECS}
@@ -81,10 +97,15 @@ def main(
         points = measure_codec(codec, shown, folder, again=ours, kept=kept and not ours)
         if any(points.values()):
             measured[codec.name] = points
-    sections = _sections(chosen, measured, fields, folder)
+    timed = [codec for codec in chosen if codec.bounded and codec.name in measured]
+    speeds = measure_speeds(timed, large_fields(fields), rounds=1 if quick else ROUNDS)
+    sections = _sections(chosen, measured, speeds, fields, folder)
     for section in sections[:-1]:
         for table in section.tables:
             click.echo(table.markdown() + "\n")
+    if readme is not None:
+        bounded, rmse = sections[:2]
+        update_readme(readme, [*bounded.tables, *rmse.tables], FIELDS_MARK)
     write_csv(measured, {f.name: f.packed_bits for f in fields}, folder / "points.csv")
     report = folder / "report.html"
     write_report(
@@ -108,7 +129,11 @@ def _introduction(fields: list[Field]) -> list[str]:
 
 
 def _sections(
-    chosen: list[FieldCodec], measured: Measured, fields: list[Field], folder: Path
+    chosen: list[FieldCodec],
+    measured: Measured,
+    speeds: Speeds,
+    fields: list[Field],
+    folder: Path,
 ) -> list[Section]:
     bounded = [codec.name for codec in chosen if codec.bounded and codec.name in measured]
     variables = {field.name: field.variable for field in fields}
@@ -122,9 +147,9 @@ def _sections(
         Section(
             "Equal largest error",
             [
-                ratio_table(measured, OURS, variables, bounded),
+                ratio_table(measured, OURS, variables, bounded, speeds),
+                *grid_tables(measured, OURS, fields, bounded),
                 rate_table(measured, packed, bounded),
-                tolerance_table(measured, bounded),
             ],
         ),
         Section(
@@ -133,6 +158,7 @@ def _sections(
             [("RMSE against rate", curves)],
         ),
         Section("Real information", [information_table(informed, OURS, variables)]),
+        Section("Tolerances", [tolerance_table(measured, bounded)]),
         Section("Conservation", [conservation_table(measured, bounded)]),
         Section(
             "Fields",

@@ -9,7 +9,7 @@ import numcodecs
 import numpy as np
 from numcodecs.abc import Codec
 
-from bench.fields.codecs import CURVE_BOUNDS, Coding, largest_error
+from bench.fields.codecs import CURVE_BOUNDS, Coding, Steps, largest_error
 from bench.fields.data import Values
 from bench.fields.layouts import Array
 from eocodec.formats.real_information import BitPairs
@@ -35,12 +35,18 @@ class BitRounding:
         for bits in range(MANTISSA_BITS + 1):
             rounded = bit_round(values, bits)
             if largest_error(values, rounded) <= bound:
-                yield Coding(self.size(rounded), rounded, f"{bits} bits")
+                yield self._coding(values, bits)
                 return
 
-    def size(self, rounded: Array) -> int:
-        """Return the bytes of rounded values."""
-        return len(self.lossless.encode(rounded))
+    def _coding(self, values: Values, bits: int) -> Coding:
+        def encode() -> bytes:
+            return bytes(self.lossless.encode(bit_round(values, bits)))
+
+        def decode(data: bytes) -> Array:
+            return np.frombuffer(self.lossless.decode(data), values.dtype).reshape(values.shape)
+
+        data = encode()
+        return Coding(len(data), decode(data), f"{bits} bits", steps=Steps(encode, decode))
 
 
 def bit_round(values: Values, bits: int) -> Array:

@@ -6,7 +6,7 @@ value, after its tolerance was tightened where it must be, or loosened where it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,6 +35,22 @@ _SZ3_ALGORITHMS = ("INTERP_LORENZO", "INTERP", "LORENZO_REG")
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How a coding is made and read back, of a layout and options that are settled.
+
+    Attributes
+    ----------
+    encode : callable
+        Takes nothing, returns what is stored.
+    decode : callable
+        Takes that, returns the field.
+    """
+
+    encode: Callable[[], Any]
+    decode: Callable[[Any], Array]
+
+
+@dataclass(frozen=True)
 class Coding:
     """What a codec made of a field within a bound.
 
@@ -48,12 +64,15 @@ class Coding:
         Layout and options.
     tolerance : float
         The tolerance it was given, relative to the bound.
+    steps : Steps, optional
+        Its encoding and decoding, to run once more.
     """
 
     size: int
     decoded: Array
     how: str
     tolerance: float = 1.0
+    steps: Steps | None = None
 
 
 class FieldCodec(Protocol):
@@ -82,11 +101,20 @@ class FieldCodec(Protocol):
         """Yield codings (T, L, Y, X) within the bound, at least one where the codec can."""
 
 
-class ArrayCoder(Protocol):
-    """Codes one array at an absolute tolerance."""
+@dataclass(frozen=True)
+class ArrayCoder:
+    """Codes one array at an absolute tolerance.
 
-    def __call__(self, array: Array, tolerance: float) -> tuple[bytes, Array]:
-        """Return the bytes and what they decode to."""
+    Attributes
+    ----------
+    encode : callable
+        Takes an array and a tolerance, returns bytes.
+    decode : callable
+        Takes the bytes and an array of the shape and dtype to return.
+    """
+
+    encode: Callable[[Array, float], bytes]
+    decode: Callable[[bytes, Array], Array]
 
 
 def smallest(codec: FieldCodec, values: Values, bound: float) -> Coding | None:
@@ -123,9 +151,22 @@ def code_at(
     coder: ArrayCoder, layout: Layout, values: Values, tolerance: float, how: str
 ) -> Coding:
     """Code in a layout at a tolerance."""
-    coded = [coder(array, tolerance) for array in layout.split(values)]
-    decoded = layout.join([array for _, array in coded], values.shape)
-    return Coding(sum(len(data) for data, _ in coded), decoded, f"{how} {layout}".strip())
+
+    def encode() -> list[bytes]:
+        return [coder.encode(array, tolerance) for array in layout.split(values)]
+
+    def decode(parts: list[bytes]) -> Array:
+        arrays = layout.split(values)
+        decoded = [coder.decode(part, like) for part, like in zip(parts, arrays, strict=True)]
+        return layout.join(decoded, values.shape)
+
+    parts = encode()
+    return Coding(
+        sum(map(len, parts)),
+        decode(parts),
+        f"{how} {layout}".strip(),
+        steps=Steps(encode, decode),
+    )
 
 
 @dataclass(frozen=True)
@@ -139,18 +180,7 @@ class Sz3:
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:
         """Yield codings."""
         for algorithm in _SZ3_ALGORITHMS:
-
-            def coder(
-                array: Array, tolerance: float, algorithm: str = algorithm
-            ) -> tuple[bytes, Array]:
-                config = szConfig()
-                config.errorBoundMode = szErrorBoundMode.ABS
-                config.absErrorBound = tolerance
-                config.cmprAlgo = getattr(szAlgorithm, algorithm)
-                data, _ = sz.compress(array, config)
-                decoded, _ = sz.decompress(data, array.dtype, array.shape)
-                return data.tobytes(), decoded
-
+            coder = _sz3(getattr(szAlgorithm, algorithm))
             for layout in permuted_layouts(values.shape):
                 coding = code_within(coder, layout, values, bound, algorithm)
                 if coding is not None:
@@ -172,7 +202,7 @@ class Zfp:
         """Yield codings."""
         layouts = dict.fromkeys(native_layouts(values.shape) + volume_layouts(values.shape))
         for layout in layouts:
-            coding = code_within(_zfp, layout, values, bound, factors=_ZFP_TOLERANCES)
+            coding = code_within(_ZFP, layout, values, bound, factors=_ZFP_TOLERANCES)
             if coding is not None:
                 yield coding
 
@@ -188,7 +218,7 @@ class Sperr:
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:
         """Yield codings."""
         for layout in volume_layouts(values.shape):
-            coding = code_within(_sperr, layout, values, bound)
+            coding = code_within(_SPERR, layout, values, bound)
             if coding is not None:
                 yield coding
 
@@ -204,23 +234,47 @@ class SperrPsnr:
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:
         """Yield codings."""
         for layout in volume_layouts(values.shape):
-            yield code_at(_sperr_psnr, layout, values, bound / 2, "")
+            yield code_at(_SPERR_PSNR, layout, values, bound / 2, "")
 
 
-def _zfp(array: Array, tolerance: float) -> tuple[bytes, Array]:
-    data = imagecodecs.zfp_encode(array, tolerance, mode="a", header=True)  # type: ignore[arg-type]
-    return bytes(data), np.asarray(imagecodecs.zfp_decode(data)).reshape(array.shape)
+def _sz3(algorithm: Any) -> ArrayCoder:
+    def encode(array: Array, tolerance: float) -> bytes:
+        config = szConfig()
+        config.errorBoundMode = szErrorBoundMode.ABS
+        config.absErrorBound = tolerance
+        config.cmprAlgo = algorithm
+        data, _ = sz.compress(array, config)
+        return bytes(data.tobytes())
+
+    def decode(data: bytes, like: Array) -> Array:
+        decoded, _ = sz.decompress(np.frombuffer(data, np.uint8), like.dtype, like.shape)
+        return np.asarray(decoded)
+
+    return ArrayCoder(encode, decode)
 
 
-def _sperr(array: Array, tolerance: float) -> tuple[bytes, Array]:
-    data = imagecodecs.sperr_encode(array, tolerance, "pwe")
-    decoded: Any = imagecodecs.sperr_decode(data, shape=array.shape, dtype=array.dtype)
-    return bytes(data), decoded
+def _encode_zfp(array: Array, tolerance: float) -> bytes:
+    return bytes(imagecodecs.zfp_encode(array, tolerance, mode="a", header=True))  # type: ignore[arg-type]
 
 
-def _sperr_psnr(array: Array, rmse: float) -> tuple[bytes, Array]:
+def _decode_zfp(data: bytes, like: Array) -> Array:
+    return np.asarray(imagecodecs.zfp_decode(data)).reshape(like.shape)
+
+
+def _encode_sperr(array: Array, tolerance: float) -> bytes:
+    return bytes(imagecodecs.sperr_encode(array, tolerance, "pwe"))
+
+
+def _encode_sperr_psnr(array: Array, rmse: float) -> bytes:
     spread = float(np.ptp(array)) or 1.0
     psnr = max(20 * float(np.log10(spread / rmse)), _LEAST_PSNR)
-    data = imagecodecs.sperr_encode(array, psnr, "psnr")
-    decoded: Any = imagecodecs.sperr_decode(data, shape=array.shape, dtype=array.dtype)
-    return bytes(data), decoded
+    return bytes(imagecodecs.sperr_encode(array, psnr, "psnr"))
+
+
+def _decode_sperr(data: bytes, like: Array) -> Array:
+    return np.asarray(imagecodecs.sperr_decode(data, shape=like.shape, dtype=like.dtype))
+
+
+_ZFP = ArrayCoder(_encode_zfp, _decode_zfp)
+_SPERR = ArrayCoder(_encode_sperr, _decode_sperr)
+_SPERR_PSNR = ArrayCoder(_encode_sperr_psnr, _decode_sperr)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from bench.fields.codecs import BOUNDS, Coding, code_within
+from bench.fields.codecs import BOUNDS, ArrayCoder, Coding, code_within
 from bench.fields.data import Values
 from bench.fields.layouts import Array, image_layouts
 
@@ -31,16 +32,25 @@ class Ebcc:
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:
         """Yield codings."""
         for layout in image_layouts(values.shape, _LEAST_SIDE):
-            coding = code_within(_code, layout, values, bound, factors=_TIGHTER)
+            coding = code_within(_EBCC, layout, values, bound, factors=_TIGHTER)
             if coding is not None:
                 yield coding
 
 
-def _code(array: Array, tolerance: float) -> tuple[bytes, Array]:
+def _encode(array: Array, tolerance: float) -> bytes:
+    image = array if array.shape[-2] >= _LEAST_SIDE else array.reshape(-1, array.shape[-1])
+    return bytes(_codec(tolerance).encode(image))
+
+
+def _decode(data: bytes, like: Array) -> Array:
+    return np.asarray(_codec(1.0).decode(data)).reshape(like.shape)
+
+
+def _codec(tolerance: float) -> Any:
     # The first import compiles for seconds.
     from numcodecs_wasm_ebcc import Ebcc as Codec
 
-    image = array if array.shape[-2] >= _LEAST_SIDE else array.reshape(-1, array.shape[-1])
-    codec = Codec(residual="absolute", error=tolerance, base_cr=_BASE_RATIO)
-    encoded = codec.encode(image)
-    return bytes(encoded), np.asarray(codec.decode(encoded)).reshape(array.shape)
+    return Codec(residual="absolute", error=tolerance, base_cr=_BASE_RATIO)
+
+
+_EBCC = ArrayCoder(_encode, _decode)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import eccodes
 import numpy as np
 
-from bench.fields.codecs import BOUNDS, Coding, largest_error
+from bench.fields.codecs import BOUNDS, Coding, Steps, largest_error
 from bench.fields.data import Values
 from bench.fields.layouts import Array
 
@@ -40,27 +40,37 @@ class Grib:
 
     def codings(self, values: Values, bound: float) -> Iterator[Coding]:
         """Yield the one coding, or none where a slice needs more than 24 bits."""
-        size, decoded = 0, np.empty(values.shape)
-        for at in np.ndindex(values.shape[:2]):
-            found = self._slice(values[at], bound)
+        planes = values.reshape(-1, *values.shape[2:])
+        bits = []
+        for plane in planes:
+            found = self._fewest_bits(plane, bound)
             if found is None:
                 return
-            size += found[0]
-            decoded[at] = found[1]
-        yield Coding(size, decoded.astype(np.float32), self.packing)
+            bits.append(found)
 
-    def _slice(self, plane: Array, bound: float) -> tuple[int, Array] | None:
+        def encode() -> list[bytes]:
+            return [_pack(p, self.packing, b) for p, b in zip(planes, bits, strict=True)]
+
+        def decode(messages: list[bytes]) -> Array:
+            decoded = [_unpack(m, values.shape[2:]) for m in messages]
+            return np.stack(decoded).reshape(values.shape)
+
+        messages = encode()
+        size = sum(map(_counted_bytes, messages))
+        yield Coding(size, decode(messages), self.packing, steps=Steps(encode, decode))
+
+    def _fewest_bits(self, plane: Array, bound: float) -> int | None:
         spread = float(plane.max()) - float(plane.min())
         fewest = max(1, int(np.ceil(np.log2(spread / (2 * bound) + 1)))) if spread else 0
         for bits in range(fewest, _MOST_BITS + 1):
-            size, decoded = _pack(plane, self.packing, bits)
+            decoded = _unpack(_pack(plane, self.packing, bits), plane.shape)
             if largest_error(plane, decoded) <= bound:
-                return size, decoded
+                return bits
         return None
 
 
-def _pack(plane: Array, packing: str, bits: int) -> tuple[int, Array]:
-    """Return the bytes of the sections that count, and what is read back, in single precision."""
+def _pack(plane: Array, packing: str, bits: int) -> bytes:
+    """Return a message."""
     handle = eccodes.codes_grib_new_from_samples(_SAMPLE)
     try:
         eccodes.codes_set(handle, "Ni", plane.shape[1])
@@ -68,8 +78,24 @@ def _pack(plane: Array, packing: str, bits: int) -> tuple[int, Array]:
         eccodes.codes_set(handle, "packingType", packing)
         eccodes.codes_set(handle, "bitsPerValue", bits)
         eccodes.codes_set_values(handle, plane.ravel().astype(np.float64))
-        decoded = eccodes.codes_get_values(handle).reshape(plane.shape)
-        size = sum(int(eccodes.codes_get(handle, f"section{n}Length")) for n in _COUNTED)
+        return bytes(eccodes.codes_get_message(handle))
     finally:
         eccodes.codes_release(handle)
-    return size, decoded.astype(np.float32)
+
+
+def _unpack(message: bytes, shape: tuple[int, ...]) -> Array:
+    """Return what is read back, in single precision."""
+    handle = eccodes.codes_new_from_message(message)
+    try:
+        return np.asarray(eccodes.codes_get_values(handle)).reshape(shape).astype(np.float32)
+    finally:
+        eccodes.codes_release(handle)
+
+
+def _counted_bytes(message: bytes) -> int:
+    """Return the bytes of the sections that count."""
+    handle = eccodes.codes_new_from_message(message)
+    try:
+        return sum(int(eccodes.codes_get(handle, f"section{n}Length")) for n in _COUNTED)
+    finally:
+        eccodes.codes_release(handle)

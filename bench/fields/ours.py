@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.fields.codecs import BOUNDS, Coding
+from bench.fields.codecs import BOUNDS, Coding, Steps
 from bench.fields.data import Values
+from bench.fields.layouts import Array
 from eocodec.numcodecs import Eocodec
 
 OURS = "eocodec"
@@ -34,6 +35,11 @@ class Ours:
 
 
 def _code(codec: Eocodec, values: Values) -> Coding:
-    data = codec.encode(values)
-    decoded = np.asarray(codec.decode(data)).reshape(values.shape)
-    return Coding(len(data), decoded, "one tile")
+    def encode() -> bytes:
+        return bytes(codec.encode(values))
+
+    def decode(data: bytes) -> Array:
+        return np.asarray(codec.decode(data)).reshape(values.shape)
+
+    data = encode()
+    return Coding(len(data), decode(data), "one tile", steps=Steps(encode, decode))

@@ -17,7 +17,8 @@ _LONGEST_TITLE = 44
 
 
 def plot_fields(measured: Measured, ours: str, fields: Sequence[str], path: Path) -> None:
-    """Plot RMSE relative to the range against bits a value."""
+    """Plot RMSE relative to the range against bits a value, of the fields that have points."""
+    fields = [name for name in fields if any(points.get(name) for points in measured.values())]
     columns = min(_COLUMNS, len(fields))
     rows = -(-len(fields) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + 1), layout="constrained")

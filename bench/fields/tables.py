@@ -15,10 +15,12 @@ from bench.fields.codecs import BOUNDS
 from bench.fields.data import Field
 from bench.fields.information import Informed
 from bench.fields.points import FieldPoint, Points
-from bench.tables import Table
+from bench.fields.speed import SPEED_BOUND, Speeds
+from bench.tables import Table, speed_cell
 
 _FLOAT_BITS = 32
 _NONE = "-"
+_SMALLEST_GRID = 8
 
 Measured = dict[str, Points]
 """Points of every codec, by its name."""
@@ -68,10 +70,14 @@ def rmse_ratios(ours: Points, theirs: Points, relative: float) -> dict[str, floa
 
 
 def ratio_table(
-    measured: Measured, ours: str, variables: dict[str, str], bounded: Sequence[str]
+    measured: Measured,
+    ours: str,
+    variables: dict[str, str],
+    bounded: Sequence[str],
+    speeds: Speeds | None = None,
 ) -> Table:
-    """Bytes of `ours` against each codec that keeps bounds, at equal largest error."""
-    return _compare(
+    """Bytes of `ours` against each codec that keeps bounds, at equal largest error; speeds where given."""
+    table = _compare(
         measured,
         ours,
         variables,
@@ -79,6 +85,37 @@ def ratio_table(
         size_ratios,
         f"Bytes of {ours} against each codec at one largest error (relative to a field's range)",
     )
+    if not speeds:
+        return table
+    cells = {name: speed_cell(*speed) for name, speed in speeds.items()}
+    rows = [[*row, cells.get(row[0], _NONE)] for row in table.rows]
+    rows.insert(0, [ours, *(_NONE for _ in BOUNDS), cells.get(ours, _NONE)])
+    note = (
+        f" MB/s: float32 values encoded / decoded a second of one core at {_scientific(SPEED_BOUND)} of the range, in "
+        "the layout in which the codec is smallest, on the fields of many values."
+    )
+    return Table(table.title, [*table.head, "MB/s"], rows, table.note + note)
+
+
+def grid_tables(
+    measured: Measured, ours: str, fields: Sequence[Field], bounded: Sequence[str]
+) -> list[Table]:
+    """The same bytes on grids and on columns of few points apart, where there are both."""
+    small = [field for field in fields if min(field.values.shape[2:]) < _SMALLEST_GRID]
+    large = [field for field in fields if field not in small]
+    if not small or not large:
+        return []
+    tables = []
+    for kind, own in (("grids", large), ("columns of few points", small)):
+        names = {field.name: field.variable for field in own}
+        part = {
+            codec: {name: curve for name, curve in points.items() if name in names}
+            for codec, points in measured.items()
+        }
+        table = ratio_table(part, ours, names, bounded)
+        title = f"The same on the {len(own)} {kind}"
+        tables.append(Table(title, table.head, table.rows))
+    return tables
 
 
 def rmse_table(measured: Measured, ours: str, variables: dict[str, str]) -> Table:
