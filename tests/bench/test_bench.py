@@ -5,21 +5,30 @@ import json
 import re
 from dataclasses import dataclass, field
 
+import numcodecs.blosc
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import eocodec
 from bench.__main__ import main
+from bench.bd_rate import RateDifference
 from bench.curves import compute_curves, sweep
 from bench.matching import at_error, at_size
 from bench.measures import measure, multi_scale_similarity, ndvi_error
 from bench.peers import named
 from bench.peers.eocodec_cli import write_geotiff
-from bench.report import README_BEGIN, README_END, Section, update_readme, write_report
+from bench.report import README_END, Section, readme_begin, update_readme, write_report
+from bench.scenes import CALM_SCENE
 from bench.seams import edge_mask, seam_ratios
-from bench.speed import measure_speeds
-from bench.tables import Table
+from bench.speed import Speed, busy_speeds, measure_scenes, picked, speed_table
+from bench.tables import Table, summary_table
+from bench.timing import interleaved, limited_threads
+from eocodec.bands import MODEL_BANDS
+from eocodec.codec_models import find_card
+from eocodec.metrics import compare
 
 
 @dataclass
@@ -99,16 +108,68 @@ def test_seams_are_measured_at_every_layer(stack):
     assert interior[-1] < 0.2 * interior[0]
 
 
-def test_speed_of_eocodec_is_the_unit(stack):
-    first, *others = measure_speeds(stack, threads=1, repetitions=1)
-    assert (first.name, first.encoding_ratio, first.decoding_ratio) == ("eocodec", 1, 1)
-    assert [o.name for o in others] == [
+def test_speeds_are_of_ours_at_its_default_quality_and_of_others_at_its_size(stack):
+    scenes = {CALM_SCENE: stack[:, :40, :40], "busy": stack[:, :48, :48]}
+    found = measure_scenes(scenes, [named("LERC"), named("JPEG 2000 + KLT")], rounds=1)
+    names = [
+        "eocodec",
         "JPEG 2000 per band",
         "JPEG 2000 + KLT",
+        "HTJ2K + KLT",
+        "JPEG XL e3 + KLT",
         "JPEG XL e7 + KLT",
     ]
+    assert [speed.name for speed in found[CALM_SCENE]] == names
+    assert [speed.name for speed in found["busy"]] == [*names, "LERC"]
+    settings = eocodec.EncodeSettings(layers=find_card().default_layers)
+    data = eocodec.compress(scenes["busy"], bands=MODEL_BANDS, settings=settings)
+    first, *others = picked(found)["busy"]
+    assert first.bpppb == 8 * len(data) / scenes["busy"].size
+    assert first.rmse == compare(scenes["busy"], eocodec.decompress(data)).total_rmse
     for other in others:
         assert other.bpppb == pytest.approx(first.bpppb, rel=0.1)
+        assert other.encoding > 0
+        assert other.decoding > 0
+    assert set(busy_speeds(found)) == {*names, "LERC"}
+
+
+def test_tables_of_speed_tell_error_and_speed_a_scene():
+    speeds = [Speed("eocodec", 0.25, 40.0, 3.04, 11.2), Speed("x", 0.251, 50.0, 0.123, 200.4)]
+    table = speed_table({"a": speeds, CALM_SCENE: speeds})
+    assert list(table.head) == ["codec", "a", f"{CALM_SCENE} (calm)"]
+    assert list(map(list, table.rows)) == [
+        ["bpppb of all", "0.250", "0.250"],
+        ["eocodec", *["40.0 DN, 3.0 / 11"] * 2],
+        ["x", *["50.0 DN, 0.12 / 200"] * 2],
+    ]
+
+
+def test_summary_has_the_speed_of_every_codec_beside_its_size():
+    differences = {"x": {"a": RateDifference(-20.0, 20, 120), "b": RateDifference(-10.0, 20, 120)}}
+    table = summary_table(differences, "eocodec", {"eocodec": (3.04, 11.2), "x": (30.0, 0.5)})
+    assert list(map(list, table.rows)) == [
+        ["eocodec", "", "", "", "", "3.0 / 11"],
+        ["x", "-15.0 %", "-20.0 %", "-10.0 %", "2 of 2", "30 / 0.50"],
+    ]
+    assert summary_table(differences, "eocodec").rows[1][-1] == "-"
+
+
+def test_codecs_take_turns_and_a_first_round_does_not_count():
+    ran = []
+    tasks = [lambda: ran.append("a"), lambda: ran.append("b")]
+    assert interleaved(tasks, 2).shape == (2, 2)
+    assert ran == ["a", "b"] * 3
+    ran.clear()
+    interleaved(tasks, 2, warm=False)
+    assert ran == ["a", "b"] * 2
+
+
+def test_threads_are_limited_and_given_back():
+    before = torch.get_num_threads(), numcodecs.blosc.use_threads
+    with limited_threads(1):
+        assert torch.get_num_threads() == 1
+        assert numcodecs.blosc.use_threads is False
+    assert (torch.get_num_threads(), numcodecs.blosc.use_threads) == before
 
 
 def test_report_needs_nothing_outside_itself(tmp_path):
@@ -174,16 +235,17 @@ def test_curves_are_computed_once_for_the_same_pixels(stack, tmp_path):
 
 def test_tables_replace_what_stands_between_the_marks(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{README_BEGIN}\nold\n{README_END}\nafter\n")
+    other = f"{readme_begin('bounds')}\nkept\n{README_END}\n"
+    readme.write_text(f"before\n{other}{readme_begin('speed')}\nold\n{README_END}\nafter\n")
     table = Table("Title", ["codec", "bytes"], [["one", "2"]])
     for _ in range(2):
-        update_readme(readme, [table])
+        update_readme(readme, [table], "speed")
         text = readme.read_text()
-        assert text.startswith("before\n")
+        assert text.startswith(f"before\n{other}")
         assert text.endswith("\nafter\n")
         assert table.markdown() in text
         assert "old" not in text
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="no <!--"):
-        update_readme(readme, [table])
+        update_readme(readme, [table], "speed")
     assert readme.read_text() == "no marks"

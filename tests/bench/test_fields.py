@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from bench.fields.__main__ import CODECS
 from bench.fields.bit_rounding import ZSTD, BitRounding, bit_round, real_information_bits
 from bench.fields.codecs import (
+    ArrayCoder,
     Coding,
     FieldCodec,
     Sperr,
@@ -31,7 +33,15 @@ from bench.fields.layouts import (
 )
 from bench.fields.ours import Ours
 from bench.fields.points import FieldPoint, level_means, measure, measure_codec
-from bench.fields.tables import mean_over_variables, ratio_table, rmse_ratios, size_ratios
+from bench.fields.quantised import QuantisedJpegXl
+from bench.fields.speed import large_fields, measure_speeds
+from bench.fields.tables import (
+    grid_tables,
+    mean_over_variables,
+    ratio_table,
+    rmse_ratios,
+    size_ratios,
+)
 
 SHAPE = (2, 4, 16, 24)
 
@@ -71,6 +81,7 @@ def point(size: int, rmse: float = 0.1) -> FieldPoint:
     "codec",
     [
         Ours(),
+        QuantisedJpegXl(),
         Sz3(),
         Zfp(),
         Sperr(),
@@ -89,19 +100,78 @@ def test_codecs_hold_the_bound_with_fewer_bytes_than_floats(
         assert coding.size < 0.6 * values.nbytes
 
 
+@pytest.mark.parametrize(
+    "codec", [c for c in CODECS if c.name != "EBCC (JPEG 2000)"], ids=lambda codec: codec.name
+)
+def test_steps_of_a_coding_do_the_same_once_more(codec: FieldCodec, values: Values) -> None:
+    coding = smallest(codec, values[:, :2], 0.05)
+    assert coding is not None
+    assert coding.steps is not None
+    assert np.array_equal(coding.steps.decode(coding.steps.encode()), coding.decoded)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 9, 12), (1, 1, 20, 30), (1, 300, 5, 4), (3, 4, 3, 3)])
+def test_quantised_integers_come_back_in_every_layout(shape: tuple[int, ...]) -> None:
+    values = np.cumsum(np.random.default_rng(2).normal(0, 1, shape), axis=-1).astype(np.float32)
+    codings = list(QuantisedJpegXl(efforts=(3,)).codings(values, 0.01))
+    assert len(codings) >= 2
+    assert len({coding.how for coding in codings}) == len(codings)
+    for coding in codings:
+        assert 0 < largest_error(values, coding.decoded) <= 0.01
+        assert np.array_equal(coding.decoded, codings[0].decoded)
+
+
+def test_ranges_of_more_than_16_bits_are_not_quantised() -> None:
+    values = np.linspace(0, 1, 40_000, dtype=np.float32).reshape(1, 1, 200, 200)
+    codec = QuantisedJpegXl(efforts=(3,))
+    assert list(codec.codings(values, 1.01 / 2**17))
+    assert not list(codec.codings(values, 0.98 / 2**17))
+
+
+def test_speeds_are_of_large_fields_whose_source_suits_the_bound(field: Field) -> None:
+    coarse = Field("coarse", "t", field.values, 16, step=0.01 * field.spread)
+    assert large_fields([field, coarse]) == [field]
+    large = Field("large", "t", np.zeros((2, 1, 400, 300), np.float32), 16, step=0.0)
+    large.values[...] = np.arange(300)
+    assert large_fields([field, large]) == [large]
+    speeds = measure_speeds([QuantisedJpegXl(efforts=(3,)), Off(1.5)], [field], rounds=2)
+    assert list(speeds) == ["quantiser + JPEG XL"]
+    assert min(speeds["quantiser + JPEG XL"]) > 0
+
+
+def test_grids_and_columns_are_told_apart() -> None:
+    def of(name: str, shape: tuple[int, ...]) -> Field:
+        return Field(name, "t", np.zeros(shape, np.float32), 16, 0.0)
+
+    fields = [of("grid", (1, 1, 8, 9)), of("column", (4, 6, 3, 3))]
+    ours = {"grid": {1e-2: point(50)}, "column": {1e-2: point(80)}}
+    theirs = {"grid": {1e-2: point(100)}, "column": {1e-2: point(40)}}
+    measured = {"ours": ours, "x": theirs}
+    names = ["ours", "x"]
+    grids, columns = grid_tables(measured, "ours", fields, names)
+    assert [row[1] for row in grids.rows] == ["-50.0 % / -50.0 % (1 of 1)"]
+    assert [row[1] for row in columns.rows] == ["+100.0 % / +100.0 % (0 of 1)"]
+    assert grid_tables(measured, "ours", fields[:1], names) == []
+    rows = ratio_table(
+        measured, "ours", {"grid": "t", "column": "t"}, names, {"x": (3.0, 20.0)}
+    ).rows
+    assert [(row[0], row[-1]) for row in rows] == [("ours", "-"), ("x", "3.0 / 20")]
+
+
 def test_a_coding_beyond_the_bound_does_not_count(values: Values) -> None:
     assert smallest(Off(1.01), values, 0.5) is None
     assert smallest(Off(0.99), values, 0.5) is not None
 
 
 def test_tolerance_is_tightened_until_the_bound_holds(values: Values) -> None:
-    def coder(array: np.ndarray, tolerance: float) -> tuple[bytes, np.ndarray]:
-        return b"1234", array + np.float64(1.004 * tolerance)
+    def encode(array: np.ndarray, tolerance: float) -> bytes:
+        return np.float64(1.004 * tolerance).tobytes()
 
+    coder = ArrayCoder(encode, lambda data, like: like + np.frombuffer(data))
     coding = code_within(coder, native_layouts(SHAPE)[1], values, 0.5)
     assert coding is not None
     assert coding.tolerance == 0.995
-    assert coding.size == 8
+    assert coding.size == 2 * 8
     assert code_within(coder, native_layouts(SHAPE)[0], values, 0.5, factors=(1.0,)) is None
 
 
