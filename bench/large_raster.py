@@ -2,7 +2,7 @@
 
 python bench/large_raster.py ../shared/data/s2 [rows] [folder] [options of `eocodec compress`]
 
-The raster is a mosaic of one real scene, mirrored at every seam.
+Without options it is the model's default quality. The raster is a mosaic of one real scene, mirrored at every seam.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import rasterio
 from rasterio.windows import Window
 
 from eocodec.bands import MODEL_BANDS
+from eocodec.codec_models import find_card
 from eocodec.resample import upsample2
 
 SIDE = 10980
@@ -35,8 +36,9 @@ def main() -> None:
     if not source.exists():
         write_mosaic(scenes, source, rows)
     raw = 10 * rows * SIDE * 2
+    options = sys.argv[4:] or ["--quality", str(find_card().default_layers)]
     commands: tuple[list[str | Path], ...] = (
-        ["compress", source, "-o", container, "--overwrite", *sys.argv[4:]],
+        ["compress", source, "-o", container, "--overwrite", *options],
         ["decompress", container, "-o", restored, "--overwrite"],
     )
     for words in commands:
