@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import imagecodecs
@@ -15,6 +16,7 @@ import numcodecs
 import numpy as np
 import numpy.typing as npt
 
+from bench.guarantee.likeness import alike, to_bands, to_planes
 from bench.peers.base import PerBand, Stack, join, split
 from bench.peers.bounded import JpegLs, Lerc, Sz3
 from eocodec import EncodeSettings, decode_tile, encode_tile
@@ -91,26 +93,30 @@ def over_differences(codec: BoundedCodec) -> BoundedCodec:
 def jpegxl(effort: int) -> BoundedCodec:
     """Return lossless JPEG XL of all bands in one codestream: the first grey, the others extra channels.
 
-    libjxl takes differences of channels where that pays, of extra ones too. imagecodecs passes them of planar
-    arrays only: of (H, W, C) with more than four bands it makes H frames.
+    Bands that are alike stand and are turned as `likeness` says: bands in their own order take 2 to 5 % more in the
+    mean. imagecodecs passes extra channels of planar arrays only: of (H, W, C) with more than four bands it makes H
+    frames.
     """
 
     def encode(stack: Stack, _bound: int) -> bytes:
-        return bytes(
-            imagecodecs.jpegxl_encode(
-                np.ascontiguousarray(stack),
-                effort=effort,
-                lossless=True,
-                planar=True,
-                photometric="gray",
-                usecontainer=False,
-                numthreads=1,
-            )
+        threes = alike(stack)
+        planes = np.ascontiguousarray(to_planes(stack, threes))
+        data = imagecodecs.jpegxl_encode(
+            planes,
+            effort=effort,
+            lossless=True,
+            planar=True,
+            photometric="gray",
+            usecontainer=False,
+            numthreads=1,
         )
+        return bytes([len(threes), *chain(*threes)]) + data
 
     def decode(data: bytes, shape: Shape) -> Decoded:
-        decoded: Decoded = imagecodecs.jpegxl_decode(data, numthreads=1)
-        return decoded.reshape(shape)
+        end = 1 + 3 * data[0]
+        threes = [(data[at], data[at + 1], data[at + 2]) for at in range(1, end, 3)]
+        planes = imagecodecs.jpegxl_decode(data[end:], numthreads=1).reshape(shape)
+        return to_bands(planes, threes)
 
     return BoundedCodec(f"JPEG XL e{effort}", encode, decode)
 

@@ -22,6 +22,7 @@ from bench.guarantee.codecs import (
     jpegxl,
     quantised,
 )
+from bench.guarantee.likeness import alike, to_bands, to_planes
 from bench.guarantee.measure import AtBound, Measured, measure, native, read_rasters, timed
 from bench.guarantee.tables import all_tables, calm_table, mean_table, raster_table
 from bench.report import README_END, readme_begin
@@ -86,6 +87,33 @@ def test_quantiser_is_never_off_by_more_than_its_bound(pixels, bound):
     decoded = codec.decode(codec.encode(pixels, bound), pixels.shape)
     assert np.abs(decoded - pixels.astype(np.int64)).max() <= bound
     assert (decoded % (2 * bound + 1) == 0).all()
+
+
+@given(
+    arrays(np.uint16, (7, 3, 4)),
+    st.permutations(range(7)),
+    st.integers(0, 2),
+)
+def test_turned_bands_come_back(stack, order, count):
+    threes = [tuple(order[3 * at : 3 * at + 3]) for at in range(count)]
+    assert np.array_equal(to_bands(to_planes(stack, threes), threes), stack)
+
+
+def test_only_the_second_three_is_turned_here():
+    stack = np.arange(7, dtype=np.uint16)[:, None, None] * np.ones((1, 2, 2), np.uint16)
+    planes = to_planes(stack, [(2, 0, 4), (1, 6, 5)])
+    middle = 32768
+    assert planes[:, 0, 0].tolist() == [2, 0, 4, 4, middle - 4, middle + 3, 3]
+
+
+def test_bands_that_are_alike_are_put_in_threes(stack):
+    noise = np.random.default_rng(3).integers(0, 900, (2, *stack.shape[1:])).astype(np.uint16)
+    offsets = np.array([0, 7, 3], np.uint16)[:, None, None]
+    bands = np.concatenate([noise[:1], stack[:1] + offsets, noise[1:]])
+    ((first, middle, last),) = alike(bands)
+    assert {first, middle, last} == {1, 2, 3}
+    assert np.array_equal(to_planes(bands, alike(bands))[:3], bands[[first, middle, last]])
+    assert alike(bands[:2]) == []
 
 
 def test_jpeg_xl_takes_all_bands_in_one_codestream_and_gains_from_their_likeness(stack):
