@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -59,11 +60,17 @@ def _seconds(codings: Sequence[Coding], rounds: int) -> list[tuple[float, float]
     """Median seconds of encoding and decoding of each."""
     steps = [coding.steps for coding in codings if coding.steps is not None]
     assert len(steps) == len(codings)
-    stored = [step.encode() for step in steps]
-    decoders = [
-        lambda step=step, data=data: step.decode(data)
-        for step, data in zip(steps, stored, strict=True)
-    ]
-    tasks = [step.encode for step in steps], decoders
+    stored: list[Any] = [None] * len(steps)
+
+    def encoder(at: int) -> Callable[[], Any]:
+        def encode() -> None:
+            stored[at] = steps[at].encode()
+
+        return encode
+
+    def decoder(at: int) -> Callable[[], Any]:
+        return lambda: steps[at].decode(stored[at])
+
+    tasks = ([task(at) for at in range(len(steps))] for task in (encoder, decoder))
     found = [np.median(interleaved(own, rounds, warm=False), axis=0) for own in tasks]
     return [(float(a), float(b)) for a, b in zip(*found, strict=True)]

@@ -93,7 +93,7 @@ def over_differences(codec: BoundedCodec) -> BoundedCodec:
 def jpegxl(effort: int) -> BoundedCodec:
     """Return lossless JPEG XL of all bands in one codestream: the first grey, the others extra channels.
 
-    Bands that are alike stand and are turned as `likeness` says: bands in their own order take 2 to 5 % more in the
+    Bands that are alike stand and are turned as `likeness` says: bands in their own order take 2 to 6 % more in the
     mean. imagecodecs passes extra channels of planar arrays only: of (H, W, C) with more than four bands it makes H
     frames.
     """
