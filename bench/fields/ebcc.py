@@ -43,7 +43,7 @@ def _encode(array: Array, tolerance: float) -> bytes:
 
 
 def _decode(data: bytes, like: Array) -> Array:
-    return np.asarray(_codec(1.0).decode(data)).reshape(like.shape)
+    return np.asarray(_codec(1.0).decode(np.frombuffer(data, np.uint8))).reshape(like.shape)
 
 
 def _codec(tolerance: float) -> Any:

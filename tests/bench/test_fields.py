@@ -100,11 +100,10 @@ def test_codecs_hold_the_bound_with_fewer_bytes_than_floats(
         assert coding.size < 0.6 * values.nbytes
 
 
-@pytest.mark.parametrize(
-    "codec", [c for c in CODECS if c.name != "EBCC (JPEG 2000)"], ids=lambda codec: codec.name
-)
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 def test_steps_of_a_coding_do_the_same_once_more(codec: FieldCodec, values: Values) -> None:
-    coding = smallest(codec, values[:, :2], 0.05)
+    large = values[:1, :2].repeat(2, 2).repeat(2, 3)  # EBCC takes no images of fewer than 32 rows
+    coding = smallest(codec, large, 0.5)
     assert coding is not None
     assert coding.steps is not None
     assert np.array_equal(coding.steps.decode(coding.steps.encode()), coding.decoded)
