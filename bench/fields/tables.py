@@ -92,7 +92,7 @@ def ratio_table(
     rows.insert(0, [ours, *(_NONE for _ in BOUNDS), cells.get(ours, _NONE)])
     note = (
         f" MB/s: float32 values encoded / decoded a second of one core at {_scientific(SPEED_BOUND)} of the range, in "
-        "the layout in which the codec is smallest, on the fields of many values."
+        "the layout in which the codec is smallest, on the fields of many values; - not timed."
     )
     return Table(table.title, [*table.head, "MB/s"], rows, table.note + note)
 
