@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.fields.data import Values
-
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
@@ -40,7 +38,7 @@ class Layout:
         shape = "x".join(str(self.shape[axis]) for axis in self.order)
         return f"{shape} a time" if self.each_time else shape
 
-    def split(self, values: Values) -> list[Array]:
+    def split(self, values: Array) -> list[Array]:
         """Return the arrays, in C order."""
         blocks = values if self.each_time else [values]
         return [np.ascontiguousarray(b.reshape(self.shape).transpose(self.order)) for b in blocks]

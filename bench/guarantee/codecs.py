@@ -151,10 +151,10 @@ def _decode_ours(data: bytes, shape: Shape) -> Decoded:
 
 
 def _encode_jpeg2000(stack: Stack, _bound: int) -> bytes:
-    code: bytes = imagecodecs.jpeg2k_encode(
+    code = imagecodecs.jpeg2k_encode(
         stack, level=0, codecformat="j2k", reversible=True, planar=True, mct=False, numthreads=1
     )
-    return code
+    return bytes(code)
 
 
 def _decode_jpeg2000(data: bytes, shape: Shape) -> Decoded:
@@ -198,7 +198,8 @@ def _decode_sperr(data: bytes, shape: Shape) -> Decoded:
     parts = [
         imagecodecs.sperr_decode(part, shape=shape[1:], dtype=np.float32) for part in split(data)
     ]
-    return np.rint(np.stack(parts))
+    planes: Decoded = np.stack(parts)
+    return np.rint(planes)
 
 
 def _encode_sz3(stack: Stack, bound: int) -> bytes:
