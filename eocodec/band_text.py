@@ -49,9 +49,10 @@ _NO_BAND = """
     savi lai diff difference delta anomaly slope trend trends amplitude phase residual residuals
     texture glcm entropy contrast homogeneity correlation gradient pca pc class classes
     classification label labels scl aot wvp tci pvi alpha fmask footprint detector detfoo depth
-    coherence temperature thermal tir lwir date doy
+    coherence temperature thermal tir lwir date doy mad iqr range cv coefficient coef coeff cos sin
+    weight weights importance rank radiance clear harmonic anomalies zscore score
 """
-_FILLER_WORDS = frozenset(_FILLERS.split())
+FILLER_WORDS = frozenset(_FILLERS.split())
 _NO_BAND_WORDS = frozenset(_NO_BAND.split())
 _SYNONYMS = (("nearinfrared", "nir"), ("shortwaveinfrared", "swir"))
 _FAMILIES: tuple[tuple[str, frozenset[str]], ...] = (
@@ -195,7 +196,7 @@ def _take_wavelength(text: str) -> tuple[str, float | None]:
 def _words(text: str) -> str:
     """Join what is left of a description without prefixes, resolutions and dates."""
     text = _DATES.sub(" ", _SENTINEL2.sub(" ", text))
-    parts = [part for part in _PARTS.split(text) if part and part not in _FILLER_WORDS]
+    parts = [part for part in _PARTS.split(text) if part and part not in FILLER_WORDS]
     joined = "".join(part for part in parts if not _RESOLUTION.fullmatch(part))
     for long, short in _SYNONYMS:
         joined = joined.replace(long, short)

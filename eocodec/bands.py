@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eocodec.band_dates import date_groups
 from eocodec.band_lists import BandMatches, band_names, look_alikes, match_bands
 from eocodec.band_table import BANDS, MODEL_BANDS, Band, all_names, band
-from eocodec.band_text import read_description
+from eocodec.band_text import FILLER_WORDS, read_description
 from eocodec.errors import InputError
 from eocodec.sensor_names import names_other_sensor, names_sentinel2, tag_texts
 
@@ -31,6 +32,26 @@ __all__ = [
 ]
 
 _FINE = frozenset({"B02", "B03", "B04", "B08"})
+# What follows a number; words there that are none of the usual ones may say that values are no reflectances.
+_TAIL = re.compile(r"(?:^|[^a-z0-9])(?:b|band)[ _.-]?0*(?:1[0-2]|8a|[1-9])(?![a-z0-9])(.*)")
+_USUAL = FILLER_WORDS | {
+    *("central", "wavelength", "nm", "um", "tif", "tiff", "jp2", "m", "dn", "scaled"),
+    *(
+        "blue",
+        "green",
+        "red",
+        "nir",
+        "edge",
+        "swir",
+        "narrow",
+        "broad",
+        "vnir",
+        "coastal",
+        "aerosol",
+    ),
+    *("water", "vapour", "vapor", "cirrus", "short", "wave", "infrared", "near"),
+    *("bottom", "top", "of", "at", "atmosphere"),
+}
 
 
 class BandSelection(NamedTuple):
@@ -175,9 +196,18 @@ def plainly_sentinel2(
     said = [*texts, *tag_texts(tags or {})]
     if len(recognised) < 2 or any(map(names_other_sensor, said)):
         return False
+    if any(map(_says_more, texts)):
+        return False
     if len(recognised) == len(MODEL_BANDS) or any(map(names_sentinel2, said)):
         return True
     if any(read_description(text).foreign for text in texts):
         return False
     numbers = {read_description(text).code for text in texts} & set(names) - {None}
     return bool({"B8A", "B12"} & numbers) or numbers == _FINE
+
+
+def _says_more(description: str) -> bool:
+    """Whether words that are none of the usual ones follow the number of a band."""
+    tail = _TAIL.search(description.strip().lower())
+    words = re.findall(r"(?<![a-z0-9])[a-zµμ]+(?![a-z0-9])", tail[1]) if tail else []
+    return any(word not in _USUAL and word not in ("µm", "μm") for word in words)

@@ -48,6 +48,9 @@ class Distortion:
         Samples that are `invalid`, and infinities, do not count.
         """
         bands = len(pixels)
+        if pixels.dtype.kind == "f":
+            infinite: npt.NDArray[np.bool_] = ~np.isfinite(pixels)
+            invalid = infinite if invalid is None else invalid | infinite
         valid = np.full(bands, pixels[0].size, np.int64)
         if invalid is not None:
             valid -= np.count_nonzero(invalid, axis=(1, 2))

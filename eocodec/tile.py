@@ -16,6 +16,7 @@ from eocodec.cores import one_core_in_workers
 from eocodec.distortion import Distortion
 from eocodec.errors import ChecksumError, FormatError, InputError
 from eocodec.mask import (
+    MAX_FILLS,
     Mask,
     build_mask,
     decode_mask,
@@ -26,7 +27,12 @@ from eocodec.mask import (
 from eocodec.payload import Buffer, TileHead, build_payload, layer_bodies, parse_head, pixel_crc32c
 from eocodec.predictive import decode_predictive, encode_predictive
 from eocodec.settings import EncodeSettings as EncodeSettings
-from eocodec.units import looks_like_reflectance, natural_unit, reflectance_unit
+from eocodec.units import (
+    looks_like_reflectance,
+    natural_unit,
+    reflectance_unit,
+    undeclared_fills,
+)
 
 # Below this many valid samples a learned tile cannot repay its head; code it without loss.
 _FEW_SAMPLES = 256
@@ -66,6 +72,13 @@ def encode_measured(
         find_card(settings.model)
     pixels = _checked(pixels)
     bounds = settings.bounds(len(pixels))
+    if settings.only_reflectance:
+        unit = reflectance_unit(pixels.dtype) if settings.unit is None else settings.unit
+        fills = () if unit is None else undeclared_fills(pixels, unit)
+        known = [one for one in settings.invalid_values if one == one]
+        fills = tuple(one for one in fills if one not in known)
+        if len(known) + len(fills) <= MAX_FILLS:
+            settings = replace(settings, special=(*settings.special, *fills))
     invalid = find_invalid(pixels, *settings.invalid_values)
     coded = _encode(pixels, invalid, settings, bounds)
     return coded.payload, Distortion.of(pixels, coded.decoded, invalid, learned=coded.learned)

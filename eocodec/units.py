@@ -25,6 +25,9 @@ _LOOKED_AT = 2**17
 _CENTRAL = (0.01, 0.99)
 _LOW, _HIGH = -0.25, 1.7
 _BRIGHTEST = 3.0
+_FILLED = -0.25
+_MOST_FILLS = 8
+_NEGATIVE, _MOST_NEGATIVE = -0.02, 0.1
 _BYTE = 255
 _MIDDLE = (0.02, 0.98)
 # Of a normal distribution, standard deviations between these quantiles.
@@ -68,12 +71,32 @@ def looks_like_reflectance(
     """
     if samples.size < _ENOUGH or few_values(samples):
         return False
+    if not whole:
+        low, high = float(samples.min()) * DN / unit, float(samples.max()) * DN / unit
+        return low >= _FILLED and high <= _BRIGHTEST
     samples = _thinned(samples)
     low, high = np.quantile(samples, _CENTRAL) * (DN / unit) + offset
-    if not whole:
-        return bool(low >= _LOW - 1 and high <= _BRIGHTEST)
+    negative = np.count_nonzero(samples * (DN / unit) + offset < _NEGATIVE) / samples.size
+    if negative > _MOST_NEGATIVE:
+        # Anomalies, indices and scores lie around 0.
+        return False
     bytes_in_words = samples.dtype.kind in "iu" and unit == 1.0 and samples.max() <= _BYTE
     return bool(low >= _LOW and high <= _HIGH and not bytes_in_words)
+
+
+def undeclared_fills(pixels: npt.NDArray[Any], unit: float) -> tuple[int | float, ...]:
+    """Return the values in a tile (C, H, W) of reflectances that can only be fill or saturation, though nobody said so.
+
+    Those far outside the range of reflectances, where they are few; of integers 0 too, where a pixel is 0 in every
+    band. With many different ones the tile is no reflectance.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        outside = (pixels < _FILLED * unit / DN) | (pixels > _BRIGHTEST * unit / DN)
+    outside &= np.isfinite(pixels)
+    found = np.unique(pixels[outside]).tolist() if outside.any() else []
+    if pixels.dtype.kind in "iu" and not pixels.any(axis=0).all():
+        found.append(0)
+    return tuple(found) if len(found) <= _MOST_FILLS else ()
 
 
 def few_values(samples: npt.NDArray[Any]) -> bool:

@@ -239,7 +239,7 @@ def _unit(raster: Raster, sample: Sample, stack: Sequence[int]) -> float | None:
 def _not_reflectances(sample: Sample, stack: Sequence[int], asked: bool) -> str:
     values = np.concatenate([sample.values(index) for index in stack])
     span = f" of {values.min():g} to {values.max():g}" if values.size else ""
-    then = "quality is by their spread" if asked else "they are kept exactly"
+    then = "quality is by their spread" if asked else "the model is not used"
     return f"the bands are named as Sentinel-2's, but samples{span} do not look like reflectances: {then}"
 
 

@@ -15,6 +15,7 @@ from eocodec.formats.compress_options import CompressOptions
 from eocodec.formats.field_kinds import field_names, whole_or_few
 from eocodec.xarray.bounds import REAL_INFORMATION, Asked, Plan, plan_of
 from eocodec.xarray.stored import Packing, field_axes, has_samples, special_values
+from eocodec.xarray.writing import MOST_IN_HEADER
 
 _BOUNDS = (
     "max_error",
@@ -116,4 +117,9 @@ def _asked(options: CompressOptions, ds: xr.Dataset) -> Asked:
             if name not in ds.variables or not has_samples(ds.variables[name]):
                 names = ", ".join(sorted(field_names(ds)))
                 raise InputError(f"no field is called {name!r}; there are {names}")
+            if ds.variables[name].ndim < 2 and ds.variables[name].size <= MOST_IN_HEADER:
+                raise InputError(
+                    f"{name!r} has one axis of {ds.variables[name].size} values, which are always exact: "
+                    "leave it out of the bounds"
+                )
     return asked

@@ -17,6 +17,7 @@ with needs("fields", "netCDF and GRIB"):
     import xarray as xr
 
 from eocodec.formats.cf import Packing
+from eocodec.formats.chunk_options import ChunkOptions
 from eocodec.formats.compress_options import CodedPart, CompressOptions, CompressReport
 from eocodec.formats.eoc.sink import Target as Destination
 from eocodec.formats.field_kinds import field_names as field_names
@@ -28,6 +29,9 @@ from eocodec.xarray.dimensions import dump_dimensions, repeated_dims
 from eocodec.xarray.reading import container_files, raw_dataset
 from eocodec.xarray.stored import has_samples
 from eocodec.xarray.writing import StoredDataset, WrittenArray, write_stored
+
+_COARSE = 2.0**-6
+"""Relative error from which on the default is told of: five mantissa bits."""
 
 
 @contextmanager
@@ -119,7 +123,11 @@ def compress_fields(
         parts = [
             _part(ds.variables[name], plans[name], array) for name, array in written.arrays.items()
         ]
-        warnings = [plan.warning for plan in plans.values() if plan.warning]
+        asked = options.settings.bounded or bool(
+            options.of_fields or options.max_error or options.settings.layers
+        )
+        told = [(plan.warning, _coarse(n, plan.options, asked)) for n, plan in plans.items()]
+        warnings = [warning for pair in told for warning in pair if warning]
         return CompressReport(
             size=written.size,
             raw_bytes=sum(variable.nbytes for variable in counted),
@@ -127,6 +135,17 @@ def compress_fields(
             parts=tuple(part for part, _ in parts),
             warnings=(*warnings, *(said for _, said in parts if said), *not_kept(ds)),
         )
+
+
+def _coarse(name: str, options: ChunkOptions, asked: bool) -> str:
+    """Return a warning of a default that leaves large errors, "" of others."""
+    share = options.max_relative_error
+    if asked or share is None or share < _COARSE:
+        return ""
+    return (
+        f"{name} has so little real information that errors of up to {100 * share:.3g} % of a value remain; ask for "
+        "less error by --max-error, --max-relative-error or --lossless"
+    )
 
 
 def _part(variable: xr.Variable, plan: Plan, array: WrittenArray) -> tuple[CodedPart, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from eocodec.codec_models import find_card
 from eocodec.formats.compress_options import CodedPart, CompressOptions, CompressReport
 from eocodec.formats.eoc import Writer
 from eocodec.formats.eoc.metadata import ArrayHeader
@@ -52,7 +53,10 @@ def _coded(part: Part, settings: EncodeSettings, writer: Writer) -> CodedPart:
 
 
 def _quality(part: Part, settings: EncodeSettings) -> str:
-    text = f"quality {settings.layers}"
+    layers = settings.layers
+    if layers is None:
+        layers = find_card(settings.model).default_layers
+    text = f"quality {layers}"
     if settings.step_scale != 1:
         text += f" with steps of {settings.step_scale:.3g}"
     if part.group is not None and not part.group.reflectance:

@@ -166,7 +166,7 @@ def plan_of(
                 allowed[:] = 0
             else:
                 relative = min(relative or 1.0, 2.0 ** -(bits + 1))
-                detail = detail.replace(_INFORMATION, f"{_INFORMATION} ({bits} mantissa bits)")
+                detail = detail.replace(_INFORMATION, f"{_INFORMATION} ({_mantissa(bits)})")
         if shifted:
             steps = survey.smallest / abs(packing.scale)
             if relative is not None:
@@ -202,6 +202,10 @@ def _mantissa_bits(survey: Survey, share: float) -> tuple[int | None, str]:
     if bits >= found.mantissa:
         return None, _ALL_INFORMATION
     return bits, ""
+
+
+def _mantissa(bits: int) -> str:
+    return f"{bits} mantissa bit{'s' * (bits != 1)}: errors up to {100 * 2.0 ** -(bits + 1):.3g} % of a value"
 
 
 def _exact(options: ChunkOptions) -> ChunkOptions:

@@ -29,7 +29,8 @@ from eocodec.xarray.georeference import crs_of, transform_of
 from eocodec.xarray.small import dump_attrs, dump_variable
 from eocodec.xarray.stored import blocks, codable, field_axes, field_tile, has_samples
 
-_MOST_IN_HEADER = 4096
+MOST_IN_HEADER = 4096
+"""Variables of one axis of no more samples are kept in the header, exactly."""
 _MOST_OF_ANY = 2**19
 _LONG_ROW = 2**18
 _ENCODING = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
@@ -183,7 +184,7 @@ def _divided(
         name
         for name, variable in dataset.variables.items()
         if codable(variable)
-        or (variable.ndim == 1 and has_samples(variable) and variable.size > _MOST_IN_HEADER)
+        or (variable.ndim == 1 and has_samples(variable) and variable.size > MOST_IN_HEADER)
     }
     for name in set(dataset.variables) - large:
         _refuse_large(name, dataset.variables[name])

@@ -11,6 +11,7 @@ import xarray as xr
 from eocodec.errors import InputError
 from eocodec.formats.chunk_axes import chunk_axes
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
+from eocodec.formats.field_kinds import field_names
 from eocodec.numcodecs import Eocodec
 from eocodec.xarray.bounds import Asked, stored_options
 from eocodec.xarray.cf_encoding import encode_variable
@@ -79,7 +80,8 @@ def encoding(
         or a mapping of variable name to value. Bounds are in the unit of the variables of `ds`, also where
         those are stored packed by `scale_factor`: there they hold for the packed samples, beside half a
         step of the packing, and what is bounded below a step is kept exactly. Without quality or bounds,
-        variables are coded without loss. In a tree, a mapping may name a variable by its path too.
+        variables are coded without loss; so are flags, counts and identifiers unless a mapping names them. In
+        a tree, a mapping may name a variable by its path too.
 
     Returns
     -------
@@ -105,11 +107,15 @@ def encoding(
         }
         return {path: group for path, group in groups.items() if group}
     found = {}
-    for name, variable in ds.variables.items():
-        if name in ds.data_vars and codable(variable):
-            found[str(name)] = _encoding_of(str(name), variable, zarr_format, tile_size, options)
+    fields = field_names(ds)
+    for key, variable in ds.variables.items():
+        name = str(key)
+        if key in ds.data_vars and codable(variable):
+            named = any(isinstance(value, Mapping) and name in value for value in options.values())
+            asked: Asked = options if name in fields or named else {"lossless": True}
+            found[name] = _encoding_of(name, variable, zarr_format, tile_size, asked)
         elif is_foreign(variable.encoding, zarr_format):
-            found[str(name)] = _of_other(variable, zarr_format)
+            found[name] = _of_other(variable, zarr_format)
     return found
 
 

@@ -11,6 +11,7 @@ from eocodec.bands import (
     band_names,
     match_band,
     option_names,
+    plainly_sentinel2,
     select_bands,
 )
 from eocodec.errors import InputError
@@ -158,3 +159,17 @@ def test_known_names_of_bands_replace_those_of_their_descriptions() -> None:
     assert select_bands(MODEL_BANDS, None, 10, [None] * 10).stack == ()
     with pytest.raises(InputError, match="9 band descriptions for a raster of 10 bands"):
         select_bands([None] * 10, None, 10, MODEL_BANDS[:9])
+
+
+@pytest.mark.parametrize("word", ["_mad", "_iqr", " importance", " radiance", "_xyzzy"])
+def test_words_after_a_number_may_say_that_values_are_no_reflectances(word):
+    names = [f"{name}{word}" for name in MODEL_BANDS]
+    assert not plainly_sentinel2(band_names(names), names)
+
+
+@pytest.mark.parametrize(
+    "word", [", central wavelength 490 nm", "_median", "_20m.jp2", " (Blue)", ""]
+)
+def test_usual_words_after_a_number_change_nothing(word):
+    names = [f"{name}{word}" for name in MODEL_BANDS]
+    assert plainly_sentinel2(list(MODEL_BANDS), names)

@@ -58,7 +58,7 @@ def test_reflectances_are_told_from_other_samples(dn) -> None:
     flat = dn.ravel()
     assert looks_like_reflectance(flat, 1.0)
     assert looks_like_reflectance(flat + 1000, 1.0)
-    assert looks_like_reflectance((flat * 1e-4 - 0.1).astype("f4"), 1e-4)
+    assert looks_like_reflectance(((flat + 1000) * 1e-4 - 0.1).astype("f4"), 1e-4)
     assert looks_like_reflectance(flat // 2, 0.5)
     percent, kelvin = (flat / 100).astype("f4"), (280 + flat / 100).astype("f4")
     assert not looks_like_reflectance(percent, 1e-4)
@@ -67,6 +67,30 @@ def test_reflectances_are_told_from_other_samples(dn) -> None:
     assert not looks_like_reflectance((flat // 32).clip(0, 255), 1.0)
     assert not looks_like_reflectance(flat // 500, 1.0)
     assert not looks_like_reflectance(flat[:0], 1.0)
+
+
+def test_values_around_zero_are_no_reflectances() -> None:
+    scores = RNG.normal(0, 900, 4096).astype("i2")
+    assert not looks_like_reflectance(scores, 1.0)
+    assert not looks_like_reflectance((scores * 1e-4).astype("f4"), 1e-4)
+
+
+def test_fill_and_saturation_that_nobody_declared_stay_exact(dn) -> None:
+    wanted = EncodeSettings(layers=4, only_reflectance=True)
+    filled = dn.astype("i4")
+    filled.reshape(-1)[::211] = -9999
+    filled[:, :1] = 65535
+    filled[:, 40:50, 20:30] = 0
+    payload = encode_tile(filled, wanted)
+    assert parse_head(payload).mode == RVQ
+    decoded = decode_tile(payload)
+    for value in (-9999, 65535, 0):
+        np.testing.assert_array_equal(decoded == value, filled == value)
+    clean = (filled != -9999) & (filled != 65535) & (filled != 0)
+    assert rmse(decoded[clean], filled[clean]) < 60
+    many = dn.astype("i4")
+    many[:, ::9, ::9] = RNG.integers(40_000, 60_000, many[:, ::9, ::9].shape)
+    np.testing.assert_array_equal(decode_tile(encode_tile(many, wanted)), many)
 
 
 def test_a_tile_may_be_brighter_or_darker_than_a_raster() -> None:

@@ -113,7 +113,7 @@ def test_a_raster_without_options_loses_only_what_the_model_knows(tmp_path, kind
 
 def test_bands_that_look_like_anything_else_are_told(tmp_path):
     _, report = compressed(tmp_path, (DN / 100).astype("f4"), {"names": STACK})
-    assert "do not look like reflectances: they are kept exactly" in " ".join(report.warnings)
+    assert "do not look like reflectances: the model is not used" in " ".join(report.warnings)
     _, report = compressed(tmp_path, DN, {})
     assert "10 bands have no names, so they are kept exactly" in " ".join(report.warnings)
 

@@ -86,7 +86,10 @@ def test_only_fields_are_lossy_by_default(everything, tmp_path):
     modes = {part.name: part.mode for part in report.parts}
     assert modes == dict.fromkeys(KEPT, "exact") | dict.fromkeys(LOSSY, "within a bound")
     details = {part.name: part.detail for part in report.parts}
-    assert details["t"] == "99 % of the real information (6 mantissa bits)"
+    assert (
+        details["t"]
+        == "99 % of the real information (6 mantissa bits: errors up to 0.781 % of a value)"
+    )
     assert details["stations"] == "all of its values are whole numbers"
     assert details["cover"].startswith("it has only ")
     assert details["whole"] == "whole numbers"
