@@ -71,15 +71,14 @@ def looks_like_reflectance(
     """
     if samples.size < _ENOUGH or few_values(samples):
         return False
-    if not whole:
-        low, high = float(samples.min()) * DN / unit, float(samples.max()) * DN / unit
-        return low >= _FILLED and high <= _BRIGHTEST
-    samples = _thinned(samples)
-    low, high = np.quantile(samples, _CENTRAL) * (DN / unit) + offset
-    negative = np.count_nonzero(samples * (DN / unit) + offset < _NEGATIVE) / samples.size
-    if negative > _MOST_NEGATIVE:
+    reflectances = _thinned(samples) * (DN / unit) + offset
+    if np.count_nonzero(reflectances < _NEGATIVE) > _MOST_NEGATIVE * reflectances.size:
         # Anomalies, indices and scores lie around 0.
         return False
+    if not whole:
+        low, high = float(samples.min()) * DN / unit, float(samples.max()) * DN / unit
+        return low + offset >= _FILLED and high + offset <= _BRIGHTEST
+    low, high = np.quantile(reflectances, _CENTRAL)
     bytes_in_words = samples.dtype.kind in "iu" and unit == 1.0 and samples.max() <= _BYTE
     return bool(low >= _LOW and high <= _HIGH and not bytes_in_words)
 

@@ -72,7 +72,7 @@ def test_reflectances_are_told_from_other_samples(dn) -> None:
 def test_values_around_zero_are_no_reflectances() -> None:
     scores = RNG.normal(0, 900, 4096).astype("i2")
     assert not looks_like_reflectance(scores, 1.0)
-    assert not looks_like_reflectance((scores * 1e-4).astype("f4"), 1e-4)
+    assert not looks_like_reflectance((scores * 1e-4).astype("f4"), 1e-4, whole=False)
 
 
 def test_fill_and_saturation_that_nobody_declared_stay_exact(dn) -> None:
