@@ -34,7 +34,8 @@ class Command(click.Command):
         examples: Sequence[tuple[str, str]] = (),
         **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
+        # click keeps the help option of the first context it sees: that of a group or, in tests, none.
+        super().__init__(*args, **{"context_settings": CONTEXT, **kwargs})
         self._sections = dict(sections or {})
         self._examples = examples
 
