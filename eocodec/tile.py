@@ -73,15 +73,22 @@ def encode_measured(
     pixels = _checked(pixels)
     bounds = settings.bounds(len(pixels))
     if settings.only_reflectance:
-        unit = reflectance_unit(pixels.dtype) if settings.unit is None else settings.unit
-        fills = () if unit is None else undeclared_fills(pixels, unit)
-        known = [one for one in settings.invalid_values if one == one]
-        fills = tuple(one for one in fills if one not in known)
-        if len(known) + len(fills) <= MAX_FILLS:
-            settings = replace(settings, special=(*settings.special, *fills))
+        settings = _of_reflectances(pixels, settings)
     invalid = find_invalid(pixels, *settings.invalid_values)
     coded = _encode(pixels, invalid, settings, bounds)
     return coded.payload, Distortion.of(pixels, coded.decoded, invalid, learned=coded.learned)
+
+
+def _of_reflectances(pixels: npt.NDArray[Any], settings: EncodeSettings) -> EncodeSettings:
+    """Return the settings of a tile of reflectances, its unit and its undeclared fills among them."""
+    unit = reflectance_unit(pixels.dtype) if settings.unit is None else settings.unit
+    if unit is None:
+        return settings
+    known = [one for one in settings.invalid_values if one == one]
+    fills = [one for one in undeclared_fills(pixels, unit) if one not in known]
+    if len(known) + len(fills) > MAX_FILLS:
+        fills = []
+    return replace(settings, unit=unit, special=(*settings.special, *fills))
 
 
 def _encode(
@@ -286,7 +293,7 @@ def _unit(task: _Task) -> float | None:
     if card.ndim == 3:
         return 1.0
     if settings.only_reflectance:
-        unit = reflectance_unit(pixels.dtype) if settings.unit is None else settings.unit
+        unit = settings.unit
         samples = pixels.ravel() if task.invalid is None else pixels[~task.invalid]
         fits = unit is not None and looks_like_reflectance(samples, unit, whole=False)
         return unit if fits else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from eocodec.bands import MODEL_BANDS, date_groups, option_names, plainly_sentinel2
 from eocodec.formats.eoc.header import Band
+from eocodec.formats.quality import MAX_SAMPLED_TILES
 from eocodec.formats.raster import Raster, windows
 from eocodec.mask import find_invalid
 from eocodec.units import (
@@ -26,7 +27,6 @@ from eocodec.units import (
     spread_unit,
 )
 
-MAX_SAMPLED_WINDOWS = 16
 SAMPLE_SIZE = 256
 
 _ENOUGH = 256
@@ -97,7 +97,7 @@ class BandChoice:
 def sampled_windows(height: int, width: int, tile_size: int) -> Iterator[tuple[slice, slice]]:
     """Yield windows of tiles spread over a raster; of many tiles only their middles."""
     boxes = list(windows(height, width, tile_size, tile_size))
-    chosen = np.linspace(0, len(boxes) - 1, MAX_SAMPLED_WINDOWS).round().astype(int)
+    chosen = np.linspace(0, len(boxes) - 1, MAX_SAMPLED_TILES).round().astype(int)
     for number in np.unique(chosen).tolist():
         rows, columns = boxes[number]
         yield (_middle(rows), _middle(columns)) if len(boxes) > 4 else (rows, columns)

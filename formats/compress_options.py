@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eocodec.formats.eoc.header import DEFAULT_TILE_SIZE
-from eocodec.formats.quality import Point, Target
+from eocodec.formats.quality import Target
 from eocodec.tile import EncodeSettings
 
 _OF_FIELDS = ("max_relative_error", "max_range_error", "keep_real_information")
@@ -118,8 +118,6 @@ class CompressReport:
         Samples of all bands or fields, each on its own grid.
     pixels : int or None
         Pixels of the 10 m grid (rows times columns) of a raster.
-    estimate : Point or None
-        What the search for a target found on its sample.
     parts : tuple of CodedPart
         How each variable or group of bands was coded.
     warnings : tuple of str
@@ -130,6 +128,5 @@ class CompressReport:
     raw_bytes: int
     samples: int
     pixels: int | None = None
-    estimate: Point | None = None
     parts: tuple[CodedPart, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -78,7 +78,6 @@ def compress_geotiff(
             raw_bytes=of_files * files[0].dtype.itemsize,
             pixels=math.prod(files[0].shape[1:]),
             samples=of_files,
-            estimate=plan.estimate,
             parts=parts,
         )
         return replace(report, warnings=(*plan.notes, *missed_targets(report, options, plan)))

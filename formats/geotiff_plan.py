@@ -44,8 +44,6 @@ class Plan:
     parts : tuple of Part
     settings : tuple of EncodeSettings
         One a part.
-    estimate : Point or None
-        What the search for a target found on its sample, of the first learned part.
     notes : tuple of str
         What a user should know.
     choice : BandChoice
@@ -54,7 +52,6 @@ class Plan:
 
     parts: tuple[Part, ...]
     settings: tuple[EncodeSettings, ...]
-    estimate: Point | None
     notes: tuple[str, ...]
     choice: BandChoice
 
@@ -75,20 +72,19 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
     asked = options.settings.asks_for_layers or target is not None
     choice = _choice(files, options, asked=asked)
     layout = Layout(options.bands, options.tile_size)
-    exact_parts = tuple(layout.parts(files, replace(choice, groups=())))
+    notes = _notes(files, options, choice)
     if options.settings.lossless:
-        notes = _notes(files, options, choice)
-        return Plan(exact_parts, (EXACT,) * len(exact_parts), None, notes, choice)
+        return _exact_plan(layout, files, choice, notes)
     parts = tuple(layout.parts(files, choice, apart=options.bounded))
     if options.bounded and target and len({part.size for part in parts}) > 1:
         raise InputError("a target error for two files cannot be met together with error bounds")
     learned = [part for part in parts if part.coding is Coding.LEARNED]
     if target is not None and target.bits_per_sample is not None:
         budget = target.bits_per_sample * sum(math.prod(file.shape) for file in files)
-        if _bits_of_container(exact_parts) + sum(map(_exact_bits, exact_parts)) <= budget:
+        exact = _exact_plan(layout, files, choice, notes)
+        if _bits_of_container(exact.parts) + sum(map(_exact_bits, exact.parts)) <= budget:
             # There is room for every sample as it is.
-            notes = _notes(files, options, choice)
-            return Plan(exact_parts, (EXACT,) * len(exact_parts), None, notes, choice)
+            return exact
         target = Target(bits_per_sample=_bits_left(parts, budget, target.bits_per_sample))
     found: dict[str, Point] = {}
     if target is not None:
@@ -98,8 +94,15 @@ def make_plan(files: Sequence[GeoTiff], options: CompressOptions) -> Plan:
         _part_settings(part, options, card, bounds, found.get(part.header.name), asked=asked)
         for part, bounds in zip(parts, bounds_of, strict=True)
     )
-    estimate = found[learned[0].header.name] if found else None
-    return Plan(parts, settings, estimate, _notes(files, options, choice), choice)
+    return Plan(parts, settings, notes, choice)
+
+
+def _exact_plan(
+    layout: Layout, files: Sequence[GeoTiff], choice: BandChoice, notes: tuple[str, ...]
+) -> Plan:
+    """Return the plan that keeps every sample."""
+    parts = tuple(layout.parts(files, replace(choice, groups=())))
+    return Plan(parts, (EXACT,) * len(parts), notes, choice)
 
 
 def _check(options: CompressOptions) -> ModelCard:
